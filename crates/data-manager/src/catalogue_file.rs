@@ -1,0 +1,338 @@
+//! CatalogueFile: the compact index of one data directory, read at start and kept up to date.
+//! Refuses to know more than its two files say: a promise in it is believed only where the directory keeps it.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use host::{Disk, File};
+
+use crate::data_chunk::ChunkId;
+use crate::index_file::{IndexEntry, IndexSnapshot, SnapshotBuilder};
+use crate::index_journal::{
+    JournalEntry, decode_journal, journal_generation, journal_header, journal_record,
+};
+use crate::layout;
+use crate::record::Record;
+
+/// A snapshot is read whole; one of 64 million chunks has 4 GiB.
+const FILE_BYTES_MAX: u64 = 4 << 30;
+
+/// A journal with more records than this, and more than a quarter of the snapshot's, is folded into a new snapshot.
+const JOURNAL_RECORDS_MAX: usize = 4_096;
+
+/// The two files of one data directory's index.
+#[derive(Debug)]
+pub(crate) struct CatalogueFile {
+    disk: Disk,
+    generation: u64,
+    journal: File,
+    journal_len: u64,
+    journal_records: usize,
+    snapshot_records: usize,
+}
+
+/// What the index says at start.
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    generation: u64,
+    /// Chunks in the order of the snapshot, those of the journal behind them.
+    pub(crate) ready: Vec<Record>,
+    /// Chunks that were promised since the snapshot: there if their directory is.
+    pub(crate) promised: Vec<Record>,
+    /// Chunks that were to be removed.
+    pub(crate) unwanted: Vec<Record>,
+    /// Why the index cannot be believed, if so: the directories have to be looked at.
+    pub(crate) doubt: Option<String>,
+    journal_valid_len: u64,
+    journal_records: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Promised(usize),
+    Unwanted,
+    Gone,
+}
+
+fn snapshot_path() -> PathBuf {
+    Path::new(layout::CATALOGUE).join(layout::SNAPSHOT)
+}
+
+fn journal_path(generation: u64) -> PathBuf {
+    Path::new(layout::CATALOGUE).join(format!("{}.{generation}", layout::JOURNAL))
+}
+
+fn read_all(disk: &Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {
+    let file = match disk.open_file(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    // After a failed sync memory may hold what the device does not.
+    file.evict()?;
+    let len = file.len()?;
+    if len > FILE_BYTES_MAX {
+        return Ok(Some(Vec::new()));
+    }
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(Some(bytes))
+}
+
+fn record_of(entry: &IndexEntry<'_>, names: Arc<str>, foreign_path: Option<Arc<Path>>, dir: u16) -> Record {
+    Record {
+        id: entry.id,
+        dataset_id: entry.dataset_id,
+        block_range: entry.block_range.clone(),
+        bytes: entry.bytes,
+        names,
+        dir,
+        sequence: entry.sequence,
+        foreign_path,
+    }
+}
+
+/// Reads the index of a data directory.
+pub(crate) fn read(disk: &Disk, dir: u16) -> io::Result<Contents> {
+    let Some(snapshot) = read_all(disk, &snapshot_path())? else {
+        return Ok(Contents { doubt: Some("there is no snapshot".to_string()), ..Contents::default() });
+    };
+    let mut contents = match IndexSnapshot::decode(&snapshot) {
+        Ok(snapshot) => read_snapshot(&snapshot, dir),
+        Err(reason) => Contents { doubt: Some(format!("the snapshot: {reason}")), ..Contents::default() },
+    };
+    drop(snapshot);
+    match read_all(disk, &journal_path(contents.generation))? {
+        Some(journal) => read_journal(&journal, dir, &mut contents),
+        None if contents.doubt.is_none() => contents.doubt = Some("there is no journal".to_string()),
+        None => {}
+    }
+    Ok(contents)
+}
+
+fn read_snapshot(snapshot: &IndexSnapshot<'_>, dir: u16) -> Contents {
+    let sets: Vec<(Arc<str>, Option<Arc<Path>>)> = snapshot
+        .name_sets()
+        .iter()
+        .map(|set| (Arc::from(set.names), set.foreign_path.map(|path| Arc::from(Path::new(path)))))
+        .collect();
+    let mut contents = Contents { generation: snapshot.generation(), ..Contents::default() };
+    contents.ready.reserve(snapshot.count());
+    for record in snapshot.records() {
+        let set = record.as_ref().ok().and_then(|record| sets.get(usize::try_from(record.name_set).ok()?));
+        match (record, set) {
+            (Ok(record), Some((names, path))) => {
+                contents.ready.push(record_of(&record.entry, Arc::clone(names), path.clone(), dir));
+            }
+            (Err(missing), _) => {
+                contents.doubt =
+                    Some(format!("records {} to {} of the snapshot are damaged", missing.start, missing.end));
+            }
+            (Ok(_), None) => contents.doubt = Some("a record of the snapshot has no names".to_string()),
+        }
+    }
+    contents
+}
+
+fn read_journal(journal: &[u8], dir: u16, contents: &mut Contents) {
+    if journal_generation(journal) != Some(contents.generation) {
+        contents.doubt.get_or_insert_with(|| "the journal is of another generation".to_string());
+        return;
+    }
+    let (entries, valid_len) = decode_journal(journal, contents.generation);
+    contents.journal_valid_len = u64::try_from(valid_len).unwrap_or_default();
+    contents.journal_records = entries.len();
+    let mut fates: HashMap<ChunkId, Fate> = HashMap::new();
+    let mut promised: Vec<Option<Record>> = Vec::new();
+    for entry in &entries {
+        match entry {
+            JournalEntry::Publishing(entry) => {
+                fates.insert(entry.id, Fate::Promised(promised.len()));
+                let path = entry.foreign_path.map(|path| Arc::from(Path::new(path)));
+                promised.push(Some(record_of(entry, Arc::from(entry.names), path, dir)));
+            }
+            JournalEntry::Deleting(id) => {
+                if let Some(Fate::Promised(place)) = fates.insert(*id, Fate::Unwanted)
+                    && let Some(record) = promised.get_mut(place).and_then(Option::take)
+                {
+                    contents.unwanted.push(record);
+                }
+            }
+            JournalEntry::Gone(id) => {
+                fates.insert(*id, Fate::Gone);
+            }
+        }
+    }
+    let mut kept = Vec::with_capacity(contents.ready.len());
+    for record in std::mem::take(&mut contents.ready) {
+        match fates.get(&record.id) {
+            None => kept.push(record),
+            Some(Fate::Unwanted) => contents.unwanted.push(record),
+            Some(Fate::Promised(_) | Fate::Gone) => {}
+        }
+    }
+    contents.ready = kept;
+    contents.unwanted.retain(|record| fates.get(&record.id) == Some(&Fate::Unwanted));
+    // The last fate counts: a promise that was followed by another one, or by its end, is no longer one.
+    let last = |(place, record): (usize, Option<Record>)| {
+        record.filter(|record| fates.get(&record.id) == Some(&Fate::Promised(place)))
+    };
+    contents.promised = promised.into_iter().enumerate().filter_map(last).collect();
+}
+
+impl CatalogueFile {
+    /// Goes on with the journal that was read, or writes a new snapshot of `ready` and `unwanted` when there is none to
+    /// go on with or it has become long.
+    pub(crate) fn resume(
+        disk: &Disk,
+        contents: &Contents,
+        ready: &[Record],
+        unwanted: &[Record],
+    ) -> io::Result<CatalogueFile> {
+        let generation = contents.generation;
+        if contents.doubt.is_none() && contents.journal_records <= JOURNAL_RECORDS_MAX {
+            let journal = disk.edit_file(&journal_path(generation))?;
+            journal.set_len(contents.journal_valid_len)?;
+            return Ok(CatalogueFile {
+                disk: disk.clone(),
+                generation,
+                journal,
+                journal_len: contents.journal_valid_len,
+                journal_records: contents.journal_records,
+                snapshot_records: ready.len(),
+            });
+        }
+        // A snapshot that could not be read may be of any generation; no journal of a later one may be believed.
+        let highest = highest_generation(disk)?.max(generation);
+        Self::create(disk, highest + 1, ready.iter(), unwanted)
+    }
+
+    /// Writes a snapshot with its journal. Its rename is the commit point: before it the old pair counts.
+    fn create<'a>(
+        disk: &Disk,
+        generation: u64,
+        ready: impl Iterator<Item = &'a Record>,
+        unwanted: &[Record],
+    ) -> io::Result<CatalogueFile> {
+        let mut builder = SnapshotBuilder::new(generation);
+        let mut snapshot_records = 0;
+        for record in ready {
+            with_entry(record, |entry| builder.push(entry));
+            snapshot_records += 1;
+        }
+        let mut bytes = journal_header(generation);
+        for record in unwanted {
+            with_entry(record, |entry| {
+                bytes.extend(journal_record(generation, &JournalEntry::Publishing(entry.clone())));
+            });
+            bytes.extend(journal_record(generation, &JournalEntry::Deleting(record.id)));
+        }
+        let path = journal_path(generation);
+        // The journal first, for a snapshot is not believed without the journal of its generation.
+        disk.publish_file(&path, &bytes)?;
+        disk.publish_file(&snapshot_path(), &builder.finish())?;
+        remove_other_journals(disk, generation)?;
+        Ok(CatalogueFile {
+            disk: disk.clone(),
+            generation,
+            journal: disk.edit_file(&path)?,
+            journal_len: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            journal_records: unwanted.len() * 2,
+            snapshot_records,
+        })
+    }
+
+    /// Folds the journal into a new snapshot. `ready` comes by dataset, first block and sequence.
+    pub(crate) fn rewrite<'a>(
+        &mut self,
+        ready: impl Iterator<Item = &'a Record>,
+        unwanted: &[Record],
+    ) -> io::Result<()> {
+        *self = Self::create(&self.disk, self.generation + 1, ready, unwanted)?;
+        Ok(())
+    }
+
+    /// Whether a new snapshot would be worth its cost.
+    pub(crate) fn is_long(&self) -> bool {
+        self.journal_records > usize::max(JOURNAL_RECORDS_MAX, self.snapshot_records / 4)
+    }
+
+    /// Whether anything stands in the journal.
+    pub(crate) fn has_journal(&self) -> bool {
+        self.journal_records > 0
+    }
+
+    /// Writes that chunks are about to be published. It counts once it is synced.
+    pub(crate) fn append_publishing<'a>(
+        &mut self,
+        records: impl Iterator<Item = &'a Record>,
+    ) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        let mut count = 0;
+        for record in records {
+            with_entry(record, |entry| {
+                bytes.extend(journal_record(self.generation, &JournalEntry::Publishing(entry.clone())));
+            });
+            count += 1;
+        }
+        self.append(&bytes, count)
+    }
+
+    /// Writes that a chunk is to be removed.
+    pub(crate) fn append_deleting(&mut self, id: ChunkId) -> io::Result<()> {
+        let bytes = journal_record(self.generation, &JournalEntry::Deleting(id));
+        self.append(&bytes, 1)
+    }
+
+    /// Writes that a chunk's directory was moved away. It need not be synced: if it is lost, nothing is found.
+    pub(crate) fn append_gone(&mut self, id: ChunkId) -> io::Result<()> {
+        let bytes = journal_record(self.generation, &JournalEntry::Gone(id));
+        self.append(&bytes, 1)
+    }
+
+    fn append(&mut self, bytes: &[u8], records: usize) -> io::Result<()> {
+        // A failed write leaves the end where it was: the next one writes over whatever came of it.
+        self.journal.write_all_at(bytes, self.journal_len)?;
+        self.journal_len += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.journal_records += records;
+        Ok(())
+    }
+
+    /// Makes durable what was written.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.journal.sync()
+    }
+}
+
+fn with_entry(record: &Record, use_entry: impl FnOnce(&IndexEntry<'_>)) {
+    use_entry(&IndexEntry {
+        id: record.id,
+        dataset_id: record.dataset_id,
+        block_range: record.block_range.clone(),
+        bytes: record.bytes,
+        sequence: record.sequence,
+        names: &record.names,
+        foreign_path: record.foreign_path.as_deref().and_then(Path::to_str),
+    });
+}
+
+fn generation_of(name: &std::ffi::OsStr) -> Option<u64> {
+    name.to_str()?.strip_prefix(layout::JOURNAL)?.strip_prefix('.')?.parse().ok()
+}
+
+fn highest_generation(disk: &Disk) -> io::Result<u64> {
+    let names = disk.list(Path::new(layout::CATALOGUE))?;
+    Ok(names.iter().filter_map(|entry| generation_of(&entry.name)).max().unwrap_or_default())
+}
+
+fn remove_other_journals(disk: &Disk, generation: u64) -> io::Result<()> {
+    for entry in disk.list(Path::new(layout::CATALOGUE))? {
+        let is_other = generation_of(&entry.name).is_some_and(|other| other != generation);
+        if is_other || host::is_unpublished(&entry.name) {
+            disk.remove_file(&Path::new(layout::CATALOGUE).join(&entry.name))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,371 @@
+//! Data Catalogue: the in-memory registry of chunks. One lock around a pure State, one cell that readers look into.
+//! Refuses IO, and to hold its lock while anybody is told anything.
+
+mod disks;
+mod effects;
+mod entry;
+mod goal;
+mod queue;
+mod report_status;
+mod reports;
+mod roster;
+mod state;
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use host::Clock;
+use tokio::sync::Notify;
+
+use crate::assignment::Assignment;
+use crate::cancel::Cancel;
+use crate::chunk_ref::{ChunkRef, Places, Wake};
+use crate::data_chunk::{BlockRange, ChunkId, DatasetId};
+use crate::download_error::DownloadError;
+use crate::error::Result;
+use crate::event::{Events, Watch};
+use crate::record::Record;
+use crate::snapshot::{Published, RangeView, Snapshot};
+use crate::status::{ChunkProgress, ChunkStatus, PinStatus, Totals};
+
+pub(crate) use self::disks::{Disks, Room};
+pub(crate) use self::effects::{Action, Effects, Intent};
+pub(crate) use self::entry::{End, Wanted};
+use self::goal::Goal;
+pub(crate) use self::queue::{Turn, UNKNOWN_BYTES};
+use self::roster::Roster;
+use self::state::State;
+
+/// Wakes the loop. Dropped pins call it, on any thread.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    rung: Notify,
+    /// A pin was dropped whose chunk was hidden: look for chunks that may go.
+    is_unpinned: AtomicBool,
+}
+
+impl Wake for Bell {
+    fn wake(&self) {
+        self.is_unpinned.store(true, Ordering::Release);
+        self.rung.notify_one();
+    }
+}
+
+impl Bell {
+    /// Something is to be done.
+    pub(crate) fn ring(&self) {
+        self.rung.notify_one();
+    }
+
+    /// Returns when something is to be done.
+    pub(crate) async fn rung(&self) {
+        self.rung.notified().await;
+    }
+}
+
+/// The registry of all chunks.
+#[derive(Debug)]
+pub(crate) struct DataCatalogue {
+    /// What calls and tasks change. Held for memory work only.
+    state: Mutex<State>,
+    /// Tells threads that wait for a chunk that some chunk changed.
+    changed: Condvar,
+    /// What readers see: they take no lock.
+    published: Published,
+    events: Events,
+    bell: Arc<Bell>,
+    clock: Clock,
+    started: Duration,
+}
+
+/// What the start found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// Ready chunks, by dataset, first block and sequence.
+    pub(crate) ready: Vec<Record>,
+    /// Chunks that were to be removed.
+    pub(crate) unwanted: Vec<Record>,
+    /// Staged parts: of which chunk, where, and how many bytes.
+    pub(crate) staged: Vec<(ChunkId, u16, u64)>,
+}
+
+impl DataCatalogue {
+    pub(crate) fn new(
+        rooms: Vec<Room>,
+        found: Found,
+        (free_bytes_min, chunks_in_flight_max): (u64, usize),
+        clock: Clock,
+    ) -> DataCatalogue {
+        let bell = Arc::new(Bell::default());
+        let roots: Vec<Arc<Path>> = rooms.iter().map(|room| Arc::from(room.path.as_path())).collect();
+        let wake: Arc<dyn Wake> = Arc::<Bell>::clone(&bell);
+        let mut roster = Roster::new(Places::new(roots, wake));
+        let mut disks = Disks::new(rooms, free_bytes_min);
+        let records = found.ready.iter().chain(&found.unwanted);
+        let last_sequence = records.map(|record| record.sequence).max().unwrap_or_default();
+        for record in &found.ready {
+            disks.adjust(record.dir, record.bytes, 0);
+        }
+        roster.load(found.ready.into_iter());
+        let snapshot = roster.changed().unwrap_or_default();
+        let started = clock.monotonic();
+        let mut state = State::new(roster, disks, last_sequence, chunks_in_flight_max);
+        for record in found.unwanted {
+            state.found_unwanted(record, Duration::ZERO);
+        }
+        for (id, dir, bytes) in found.staged {
+            state.found_staged(id, dir, bytes);
+        }
+        DataCatalogue {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            published: Published::new(snapshot),
+            events: Events::new(),
+            bell,
+            clock,
+            started,
+        }
+    }
+
+    /// Time since the hold was opened.
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.monotonic().saturating_sub(self.started)
+    }
+
+    pub(crate) fn bell(&self) -> &Arc<Bell> {
+        &self.bell
+    }
+
+    pub(crate) fn watch(&self) -> Watch {
+        self.events.watch()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // State changes whole or not at all between its own checks; a panic in it is our bug, and readers go on.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the state, shows readers what changed, and then, with the lock free, tells everybody.
+    fn change<R>(&self, work: impl FnOnce(&mut State, Duration, &mut Effects) -> R) -> R {
+        let now = self.now();
+        let mut effects = Effects::default();
+        let mut state = self.lock();
+        let result = work(&mut state, now, &mut effects);
+        if let Some(snapshot) = state.roster.changed() {
+            self.published.publish(snapshot);
+        }
+        state.changes += u64::from(!effects.events.is_empty());
+        drop(state);
+        // Where this was the last pin, its drop rings the bell.
+        drop(effects.released);
+        for cancel in effects.cancels {
+            cancel.cancel();
+        }
+        if !effects.events.is_empty() {
+            self.changed.notify_all();
+            self.events.send_all(effects.events);
+        }
+        if effects.wakes {
+            self.bell.ring();
+        }
+        result
+    }
+
+    // ---- readers: no lock ----
+
+    pub(crate) fn find(&self, dataset_id: &DatasetId, block: u64) -> Option<ChunkRef> {
+        self.published.find(dataset_id, block)
+    }
+
+    pub(crate) fn find_range(&self, dataset_id: &DatasetId, range: BlockRange) -> RangeView {
+        self.published.find_range(dataset_id, range)
+    }
+
+    pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
+        self.published.load()
+    }
+
+    // ---- calls ----
+
+    pub(crate) fn get(&self, id: &ChunkId) -> Option<ChunkRef> {
+        self.lock().roster.get(id).map(|resident| ChunkRef::pin(resident, self.published.clock()))
+    }
+
+    pub(crate) fn want(&self, wanted: Wanted) -> Result<()> {
+        self.change(|state, now, effects| state.want(wanted, now, effects))
+    }
+
+    pub(crate) fn unwant(&self, id: ChunkId) -> bool {
+        self.change(|state, now, effects| state.unwant(id, now, effects))
+    }
+
+    pub(crate) fn apply(&self, assignment: &Assignment, wanted: Vec<Wanted>) -> Result<()> {
+        let members: HashSet<ChunkId> = wanted.iter().map(|wanted| wanted.chunk.id).collect();
+        let goal = Goal::new(assignment.id.clone(), members, assignment.drop);
+        self.change(|state, now, effects| state.apply(goal, wanted, now, effects))
+    }
+
+    pub(crate) fn applied(&self) -> Option<String> {
+        self.lock().goal.as_ref().and_then(Goal::applied).map(str::to_string)
+    }
+
+    pub(crate) fn set_limits(&self, free_bytes_min: u64, chunks_in_flight_max: usize) {
+        self.change(|state, _, effects| {
+            state.disks.set_free_bytes_min(free_bytes_min);
+            state.chunks_in_flight_max = chunks_in_flight_max;
+            effects.wakes = true;
+        });
+    }
+
+    /// Waits until `look` finds what it looks for, looking again whenever something has happened.
+    ///
+    /// Returns `None` when `time` has passed without it.
+    pub(crate) fn wait_for<R>(
+        &self,
+        time: Duration,
+        mut look: impl FnMut(&DataCatalogue) -> Option<R>,
+    ) -> Option<R> {
+        let deadline = self.now().saturating_add(time);
+        loop {
+            let seen = self.lock().changes;
+            if let Some(found) = look(self) {
+                return Some(found);
+            }
+            let left = deadline.saturating_sub(self.now());
+            if left.is_zero() {
+                return None;
+            }
+            // What happened since `seen` was read ends the wait at once.
+            let state = self.lock();
+            let waited = self.changed.wait_timeout_while(state, left, |state| state.changes == seen);
+            drop(waited.unwrap_or_else(PoisonError::into_inner));
+        }
+    }
+
+    // ---- what is going on ----
+
+    pub(crate) fn statuses(
+        &self,
+        which: impl Fn(&ChunkId, &DatasetId, &BlockRange) -> bool,
+    ) -> Vec<ChunkStatus> {
+        let now = self.now();
+        self.lock().statuses(now, self.published.clock(), which)
+    }
+
+    pub(crate) fn status(&self, id: &ChunkId) -> Option<ChunkStatus> {
+        let now = self.now();
+        self.lock().status(now, self.published.clock(), id)
+    }
+
+    pub(crate) fn progress(&self) -> Vec<ChunkProgress> {
+        self.lock().progress()
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        self.lock().totals()
+    }
+
+    pub(crate) fn pins(&self) -> Vec<PinStatus> {
+        self.lock().pins(self.published.clock())
+    }
+
+    /// Chunks whose end is not on disk yet or that wait for a pin, to be written down anew with a snapshot.
+    pub(crate) fn hidden(&self, dir: u16) -> Vec<Record> {
+        self.lock().hidden(dir)
+    }
+
+    /// Whether anything is known of a chunk.
+    pub(crate) fn is_known(&self, id: &ChunkId) -> bool {
+        let state = self.lock();
+        state.roster.get(id).is_some() || state.entries.contains_key(id)
+    }
+
+    // ---- the loop ----
+
+    pub(crate) fn next_action(&self) -> Option<Action> {
+        let is_unpinned = self.bell.is_unpinned.swap(false, Ordering::AcqRel);
+        self.change(|state, now, effects| {
+            self.published.clock().set(u32::try_from(now.as_secs()).unwrap_or(u32::MAX));
+            if is_unpinned {
+                state.collect_unpinned();
+            }
+            state.next_action(now, effects)
+        })
+    }
+
+    /// Stops all downloads; the chunks stay wanted.
+    pub(crate) fn cancel_all(&self) {
+        let cancels = self.lock().running();
+        cancels.iter().for_each(Cancel::cancel);
+    }
+
+    /// How long until `next_action` may have a new answer by itself.
+    pub(crate) fn next_time(&self) -> Option<Duration> {
+        let now = self.now();
+        self.lock().next_time(now).map(|at| at.saturating_sub(now))
+    }
+
+    pub(crate) fn set_free(&self, dir: u16, free_bytes: u64) {
+        self.change(|state, _, _| state.disks.set_free(dir, free_bytes));
+    }
+
+    pub(crate) fn poison(&self, dir: u16, reason: &str) {
+        self.change(|state, _, effects| state.disks.poison(dir, reason, effects));
+    }
+
+    pub(crate) fn next_sequence(&self) -> u64 {
+        self.change(|state, _, _| state.next_sequence())
+    }
+
+    // ---- reports of tasks ----
+
+    pub(crate) fn set_idle(&self, id: ChunkId, task: u64, is_idle: bool) {
+        self.change(|state, _, effects| state.set_idle(id, task, is_idle, effects));
+    }
+
+    pub(crate) fn allocated(&self, task: u64) {
+        self.change(|state, _, _| state.allocated(task));
+    }
+
+    pub(crate) fn published(&self, task: u64, record: Record) {
+        self.change(|state, now, effects| state.published(task, record, now, effects));
+    }
+
+    pub(crate) fn not_published(
+        &self,
+        (id, task): (ChunkId, u64),
+        staged_bytes: u64,
+        (error, random): (DownloadError, u64),
+    ) {
+        self.change(|state, now, effects| {
+            state.not_published((id, task), staged_bytes, (error, random), now, effects);
+        });
+    }
+
+    pub(crate) fn noted(&self, intents: &[Intent]) {
+        self.change(|state, _, effects| state.noted(intents, effects));
+    }
+
+    pub(crate) fn not_noted(&self, intents: Vec<Intent>) {
+        self.change(|state, now, _| state.not_noted(intents, now));
+    }
+
+    pub(crate) fn removed(&self, id: ChunkId, task: u64) {
+        self.change(|state, now, effects| state.removed(id, task, now, effects));
+    }
+
+    pub(crate) fn not_removed(&self, task: u64, record: Record, end: End) {
+        self.change(|state, now, _| state.not_removed(task, record, end, now));
+    }
+
+    pub(crate) fn damaged(&self, id: ChunkId, reason: String, again: Option<Wanted>) -> bool {
+        self.change(|state, now, effects| state.damaged(id, reason, again, now, effects))
+    }
+
+    pub(crate) fn found_ready(&self, record: Record) -> bool {
+        self.change(|state, _, effects| state.found_ready(record, effects))
+    }
+}

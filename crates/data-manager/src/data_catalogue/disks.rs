@@ -1,0 +1,173 @@
+//! Disks: how much room each data directory has, and where the next chunk goes. Pure.
+//! Refuses to look at a disk: it is told what is free.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use crate::data_catalogue::effects::Effects;
+use crate::event::Event;
+
+/// The room of all data directories.
+#[derive(Debug)]
+pub(crate) struct Disks {
+    disks: Vec<Room>,
+    /// Bytes that running downloads have still to write: where, and how many.
+    reserved: HashMap<u64, (u16, u64)>,
+    free_bytes_min: u64,
+}
+
+/// The room of one data directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Room {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes_max: Option<u64>,
+    /// Bytes of published chunks.
+    pub(crate) ready_bytes: u64,
+    /// Bytes of staged parts.
+    pub(crate) staged_bytes: u64,
+    /// What the file system last said is free.
+    pub(crate) free_bytes: u64,
+    reserved_bytes: u64,
+    /// Set when a sync failed: nothing can be acknowledged there until the next start.
+    poison: Option<String>,
+    is_paused: bool,
+}
+
+impl Room {
+    pub(crate) fn new(path: PathBuf, bytes_max: Option<u64>, free_bytes: u64) -> Room {
+        Room {
+            path,
+            bytes_max,
+            ready_bytes: 0,
+            staged_bytes: 0,
+            free_bytes,
+            reserved_bytes: 0,
+            poison: None,
+            is_paused: false,
+        }
+    }
+
+    /// Bytes that a new download may take.
+    fn available(&self, free_bytes_min: u64) -> u64 {
+        let on_disk = self.free_bytes.saturating_sub(self.reserved_bytes).saturating_sub(free_bytes_min);
+        let in_quota = self.bytes_max.map_or(u64::MAX, |max| {
+            max.saturating_sub(self.ready_bytes)
+                .saturating_sub(self.staged_bytes)
+                .saturating_sub(self.reserved_bytes)
+        });
+        u64::min(on_disk, in_quota)
+    }
+}
+
+impl Disks {
+    pub(crate) fn new(disks: Vec<Room>, free_bytes_min: u64) -> Disks {
+        Disks { disks, reserved: HashMap::new(), free_bytes_min }
+    }
+
+    pub(crate) fn set_free_bytes_min(&mut self, bytes: u64) {
+        self.free_bytes_min = bytes;
+    }
+
+    /// What the file system says is free now; reservations are on top of it.
+    pub(crate) fn set_free(&mut self, dir: u16, free_bytes: u64) {
+        if let Some(room) = self.disks.get_mut(usize::from(dir)) {
+            room.free_bytes = free_bytes;
+        }
+    }
+
+    /// A sync in this directory failed.
+    pub(crate) fn poison(&mut self, dir: u16, reason: &str, effects: &mut Effects) {
+        if let Some(room) = self.disks.get_mut(usize::from(dir))
+            && room.poison.is_none()
+        {
+            room.poison = Some(reason.to_string());
+            effects.events.push(Event::Paused { data_dir: room.path.clone(), reason: reason.to_string() });
+        }
+    }
+
+    /// The directory for a download of `bytes` more, or why there is none.
+    ///
+    /// Staged parts are continued where they are; other chunks go where there is the most room.
+    pub(crate) fn choose(
+        &mut self,
+        staged_dir: Option<u16>,
+        bytes: u64,
+        effects: &mut Effects,
+    ) -> Result<u16, String> {
+        let floor = self.free_bytes_min;
+        let is_usable = |room: &Room| room.poison.is_none() && room.available(floor) >= bytes;
+        let staged = staged_dir.filter(|dir| self.disks.get(usize::from(*dir)).is_some_and(is_usable));
+        let widest = || {
+            let usable = self.disks.iter().enumerate().filter(|(_, room)| is_usable(room));
+            usable.max_by_key(|(_, room)| room.available(floor)).and_then(|(dir, _)| u16::try_from(dir).ok())
+        };
+        let chosen = staged.or_else(|| if staged_dir.is_some() { None } else { widest() });
+        if let Some(dir) = chosen {
+            if let Some(room) = self.disks.get_mut(usize::from(dir))
+                && std::mem::take(&mut room.is_paused)
+            {
+                effects.events.push(Event::Resumed(room.path.clone()));
+            }
+            return Ok(dir);
+        }
+        Err(self.refuse(staged_dir, bytes, effects))
+    }
+
+    fn refuse(&mut self, staged_dir: Option<u16>, bytes: u64, effects: &mut Effects) -> String {
+        let floor = self.free_bytes_min;
+        let mut reasons = Vec::new();
+        for (dir, room) in self.disks.iter_mut().enumerate() {
+            if staged_dir.is_some_and(|staged| usize::from(staged) != dir) {
+                continue;
+            }
+            let reason = match &room.poison {
+                Some(reason) => {
+                    format!("{} takes no more writes until restarted: {reason}", room.path.display())
+                }
+                None => format!(
+                    "{} has {} bytes free, of which {} are promised to running downloads and {floor} are kept free{}",
+                    room.path.display(),
+                    room.free_bytes,
+                    room.reserved_bytes,
+                    room.bytes_max
+                        .map_or(String::new(), |max| format!(", and may hold {max} bytes of chunks")),
+                ),
+            };
+            if !std::mem::replace(&mut room.is_paused, true) {
+                effects.events.push(Event::Paused { data_dir: room.path.clone(), reason: reason.clone() });
+            }
+            reasons.push(reason);
+        }
+        format!("no room for {bytes} bytes: {}", reasons.join("; "))
+    }
+
+    /// Sets room aside for a download until it is released.
+    pub(crate) fn reserve(&mut self, dir: u16, task: u64, bytes: u64) {
+        if let Some(room) = self.disks.get_mut(usize::from(dir)) {
+            room.reserved_bytes = room.reserved_bytes.saturating_add(bytes);
+            self.reserved.insert(task, (dir, bytes));
+        }
+    }
+
+    pub(crate) fn release(&mut self, task: u64) {
+        if let Some((dir, bytes)) = self.reserved.remove(&task)
+            && let Some(room) = self.disks.get_mut(usize::from(dir))
+        {
+            room.reserved_bytes = room.reserved_bytes.saturating_sub(bytes);
+        }
+    }
+
+    /// Published bytes came and went.
+    pub(crate) fn adjust(&mut self, dir: u16, more: u64, less: u64) {
+        if let Some(room) = self.disks.get_mut(usize::from(dir)) {
+            room.ready_bytes = room.ready_bytes.saturating_add(more).saturating_sub(less);
+        }
+    }
+
+    /// Staged bytes were `before` and are `after`.
+    pub(crate) fn adjust_staged(&mut self, dir: u16, before: u64, after: u64) {
+        if let Some(room) = self.disks.get_mut(usize::from(dir)) {
+            room.staged_bytes = room.staged_bytes.saturating_add(after).saturating_sub(before);
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! What tasks report to State, and what follows. Pure.
+//! Refuses to start anything: State answers that when the loop asks.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use crate::data_catalogue::effects::{Effects, Intent};
+use crate::data_catalogue::entry::{Actual, End, Entry};
+use crate::data_catalogue::state::State;
+use crate::data_chunk::ChunkId;
+use crate::download_error::{DownloadError, DownloadErrorKind};
+use crate::event::Event;
+use crate::record::Record;
+
+/// After a failed removal the next try is made this much later.
+const REMOVAL_RETRY: Duration = Duration::from_secs(30);
+
+/// After intents could not be written the next try is made this much later.
+const INTENT_RETRY: Duration = Duration::from_secs(2);
+
+impl State {
+    /// The next number in the order of publication.
+    pub(crate) fn next_sequence(&mut self) -> u64 {
+        self.last_sequence += 1;
+        self.last_sequence
+    }
+
+    /// A download was published: renamed into place and durable.
+    pub(crate) fn published(&mut self, task: u64, record: Record, now: Duration, effects: &mut Effects) {
+        let id = record.id;
+        self.leave_staging(id, task);
+        let Some(entry) = self.entries.remove(&id) else { return };
+        self.disks.adjust(record.dir, record.bytes, 0);
+        self.counters.published += 1;
+        if let Some((dir, bytes)) = entry.staged {
+            self.disks.adjust_staged(dir, bytes, 0);
+        }
+        let Some(resident) = self.roster.resident(&record) else { return };
+        self.roster.insert(resident);
+        effects.wakes = true;
+        if entry.wanted.is_some() {
+            effects.events.push(Event::Ready(id));
+            self.reached(id, effects);
+        } else {
+            // Deleted after the commit point: it was never visible, for the snapshot is published after this.
+            self.retire(id, End::Removed, now, effects);
+        }
+    }
+
+    /// A download has taken all the room it needs on its disk.
+    pub(crate) fn allocated(&mut self, task: u64) {
+        self.disks.release(task);
+    }
+
+    /// A download ended without a chunk.
+    pub(crate) fn not_published(
+        &mut self,
+        (id, task): (ChunkId, u64),
+        staged_bytes: u64,
+        (error, random): (DownloadError, u64),
+        now: Duration,
+        effects: &mut Effects,
+    ) {
+        self.leave_staging(id, task);
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.actual = Actual::Nothing;
+            if let Some((dir, bytes)) = &mut entry.staged {
+                self.disks.adjust_staged(*dir, *bytes, staged_bytes);
+                *bytes = staged_bytes;
+            }
+        }
+        self.failed(id, error, random, now, effects);
+    }
+
+    pub(super) fn failed(
+        &mut self,
+        id: ChunkId,
+        error: DownloadError,
+        random: u64,
+        now: Duration,
+        effects: &mut Effects,
+    ) {
+        effects.wakes = true;
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if entry.wanted.is_none() {
+            self.removals.push_back(id);
+            return;
+        }
+        if error.kind == DownloadErrorKind::NoRoom {
+            self.no_room.insert(id);
+        }
+        let is_failure = !matches!(error.kind, DownloadErrorKind::Cancelled | DownloadErrorKind::Closed);
+        if is_failure {
+            entry.attempts = entry.attempts.saturating_add(1);
+            self.counters.failures += 1;
+        }
+        let delay = error.backoff(entry.attempts, random);
+        entry.not_before = delay.map_or(Duration::MAX, |delay| now.saturating_add(delay));
+        self.queue.push(entry.turn(id), entry.not_before, now);
+        if is_failure {
+            effects.events.push(Event::Failed { id, reason: error.message.clone(), next_try: delay });
+        }
+        if error.kind != DownloadErrorKind::Cancelled {
+            entry.error = Some(error);
+        }
+    }
+
+    fn leave_staging(&mut self, id: ChunkId, task: u64) {
+        self.disks.release(task);
+        if let Some(Entry { actual: Actual::Staging { task: running, is_idle, .. }, .. }) =
+            self.entries.get(&id)
+            && *running == task
+        {
+            self.idle -= usize::from(*is_idle);
+            self.staging -= 1;
+        }
+    }
+
+    /// A download waits for its source and moves no bytes (or does again): its place is free for another meanwhile.
+    pub(crate) fn set_idle(&mut self, id: ChunkId, task: u64, idle: bool, effects: &mut Effects) {
+        if let Some(Entry { actual: Actual::Staging { task: running, is_idle, .. }, .. }) =
+            self.entries.get_mut(&id)
+            && *running == task
+            && *is_idle != idle
+        {
+            *is_idle = idle;
+            if idle {
+                self.idle += 1
+            } else {
+                self.idle -= 1
+            }
+            effects.wakes = true;
+        }
+    }
+
+    /// Intents are durable.
+    pub(crate) fn noted(&mut self, intents: &[Intent], effects: &mut Effects) {
+        for intent in intents {
+            let Intent::Delete(record) = intent else { continue };
+            if let Some(Entry { actual: Actual::Retired { is_recorded, record: held, .. }, .. }) =
+                self.entries.get_mut(&record.id)
+                && held.sequence == record.sequence
+            {
+                *is_recorded = true;
+                effects.wakes = true;
+            }
+        }
+        self.collect_unpinned();
+    }
+
+    /// Intents could not be written: there was no room for them.
+    pub(crate) fn not_noted(&mut self, intents: Vec<Intent>, now: Duration) {
+        self.intents_later.push_back((now.saturating_add(INTENT_RETRY), intents));
+    }
+
+    /// A removal ended. One that failed is tried again later; its chunk stays hidden.
+    pub(crate) fn removed(&mut self, id: ChunkId, task: u64, now: Duration, effects: &mut Effects) {
+        self.removing -= 1;
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let is_this = matches!(entry.actual, Actual::Removing { task: running, .. } if running == task);
+        if !is_this {
+            return;
+        }
+        self.counters.removed += 1;
+        entry.actual = Actual::Nothing;
+        if let Some((dir, bytes)) = entry.staged.take() {
+            self.disks.adjust_staged(dir, bytes, 0);
+        }
+        effects.events.push(Event::Removed(id));
+        effects.wakes = true;
+        if entry.wanted.is_some() {
+            entry.not_before = Duration::ZERO;
+            self.queue.push(entry.turn(id), Duration::ZERO, now);
+            effects.events.push(Event::Queued(id));
+        } else {
+            self.entries.remove(&id);
+        }
+        self.retry_what_had_no_room(now);
+    }
+
+    /// A removal failed: the files may still be where they were.
+    pub(crate) fn not_removed(&mut self, task: u64, record: Record, end: End, now: Duration) {
+        self.removing -= 1;
+        let id = record.id;
+        if let Some(entry) = self.entries.get_mut(&id)
+            && matches!(entry.actual, Actual::Removing { task: running, .. } if running == task)
+        {
+            entry.actual = Actual::Retired { resident: Weak::new(), record, end, is_recorded: true };
+            self.removals_later.insert((now.saturating_add(REMOVAL_RETRY), id));
+        }
+    }
+
+    fn retry_what_had_no_room(&mut self, now: Duration) {
+        for id in std::mem::take(&mut self.no_room) {
+            let Some(entry) = self.entries.get_mut(&id) else { continue };
+            if entry.is_waiting() && entry.not_before > now {
+                self.queue.remove(entry.turn(id), entry.not_before);
+                entry.not_before = Duration::ZERO;
+                self.queue.push(entry.turn(id), Duration::ZERO, now);
+            }
+        }
+    }
+}

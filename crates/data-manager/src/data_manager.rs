@@ -1,0 +1,540 @@
+//! Data Manager: the only interface that workers see. It records what is wanted and answers what is here.
+//! Refuses IO on the caller's thread: everything slow happens in the Tasks Manager.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use host::{Clock, Disk};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use crate::assignment::{Assignment, Priority};
+use crate::bandwidth::Bandwidth;
+use crate::chunk_ref::ChunkRef;
+use crate::data_catalogue::{DataCatalogue, Found, Room, Wanted};
+use crate::data_chunk::{BlockRange, ChunkId, DataChunk, DataChunkRef, DatasetId, hex_id};
+use crate::data_source::DataSource;
+use crate::error::{Error, ErrorKind, Result};
+use crate::event::Watch;
+use crate::file_spec::checked_chunk;
+use crate::io_task::Target;
+use crate::job::Shared;
+use crate::lanes::Lanes;
+use crate::local_data_source::LocalDataSource;
+use crate::options::{Limits, Options};
+use crate::pool::Pool;
+use crate::publisher::Publisher;
+use crate::snapshot::RangeView;
+use crate::sources::Sources;
+use crate::status::{ChunkProgress, ChunkStatus, PinStatus, SourceStatus, Totals};
+use crate::tasks_manager::{Rounds, TasksManager};
+use crate::verify::{self, Verification, Verify};
+
+/// Chunks in one assignment; more are refused before anything is touched.
+const ASSIGNMENT_CHUNKS_MAX: usize = 4 << 20;
+
+/// Keeps chunks at hand.
+pub trait DataManager: Send + Sync {
+    /// A pinned chunk of this manager.
+    type ChunkRef: DataChunkRef + 'static;
+
+    /// Opens the chunks in `data_dir`, and goes on with what an earlier run left.
+    ///
+    /// # Panics
+    /// If the directory cannot be used. [`DataManagerImpl::open`] returns the reason instead.
+    fn new(data_dir: PathBuf) -> Self
+    where
+        Self: Sized;
+
+    /// Asks for a chunk; it is downloaded in the background.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad descriptor, `Conflict` for an id that is known with other content, `Closed`.
+    fn download_chunk(&self, chunk: DataChunk) -> Result<()>;
+
+    /// The ids of all chunks that are available.
+    fn list_chunks(&self) -> Vec<ChunkId>;
+
+    /// Finds the chunk that holds a block, and pins it.
+    fn find_chunk(&self, dataset_id: DatasetId, block_number: u64) -> Option<Self::ChunkRef>;
+
+    /// Hides a chunk at once, and removes its files in the background when the last pin is dropped.
+    fn delete_chunk(&self, chunk_id: ChunkId);
+}
+
+/// The hold. Cheap to clone; when the last clone is dropped it is closed.
+#[derive(Clone)]
+pub struct DataManagerImpl {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    catalogue: Arc<DataCatalogue>,
+    shared: Arc<Shared>,
+    sources: Vec<Arc<LocalDataSource>>,
+    /// Held while limits are read or changed.
+    limits: Mutex<Limits>,
+    file_bytes_max: Arc<AtomicU64>,
+    tasks: TasksManager,
+}
+
+/// Parts that the hold is put together from, where the usual ones will not do.
+#[derive(Debug, Default)]
+pub struct Parts {
+    /// The clock; the system's by default.
+    pub clock: Option<Clock>,
+    /// Disks in place of those at [`Options::data_dirs`], as many and in the same order.
+    pub disks: Vec<Disk>,
+    /// Sources by URL scheme, in place of or beside the ones that come with this crate.
+    pub sources: Vec<(String, Arc<dyn DataSource>)>,
+    /// A single-threaded runtime to run on, which must outlive the hold; its own threads by default. Used to simulate.
+    pub runtime: Option<Handle>,
+}
+
+impl DataManagerImpl {
+    /// Opens the chunks in the given directories, and goes on with what an earlier run left.
+    ///
+    /// # Errors
+    /// `Invalid` for options out of range, `Locked` when another process has a directory (its pid is in the message),
+    /// `Io` when one cannot be used.
+    pub fn open(options: Options) -> Result<DataManagerImpl> {
+        DataManagerImpl::open_with(options, Parts::default())
+    }
+
+    /// The same with parts of one's own.
+    ///
+    /// # Errors
+    /// As [`DataManagerImpl::open`].
+    pub fn open_with(options: Options, parts: Parts) -> Result<DataManagerImpl> {
+        check_options(&options)?;
+        let clock = parts.clock.unwrap_or_else(Clock::system);
+        let mut sources = Sources::new(&options)?;
+        for (scheme, source) in parts.sources {
+            sources.register(&scheme, source);
+        }
+        let disks = if parts.disks.is_empty() { open_disks(&options)? } else { parts.disks };
+        let opened = open_dirs(&options, disks)?;
+        let limits = options.limits;
+        let in_flight_max = usize::try_from(limits.chunks_in_flight_max).unwrap_or(usize::MAX);
+        let catalogue = DataCatalogue::new(
+            opened.rooms,
+            opened.found,
+            (limits.free_bytes_min, in_flight_max),
+            clock.clone(),
+        );
+        let catalogue = Arc::new(catalogue);
+        let pool = if parts.runtime.is_some() { Pool::Inline } else { Pool::Threads };
+        let bell = Arc::clone(catalogue.bell());
+        let tasks = match parts.runtime {
+            Some(handle) => TasksManager::on(handle, bell),
+            None => TasksManager::new(bell)?,
+        };
+        let _inside = tasks.enter();
+        let shared = Arc::new(Shared {
+            lanes: Lanes::new(limits, clock.clone()),
+            bandwidth: Bandwidth::new(limits.bytes_per_second_max),
+            sources,
+            mirrors: options.mirrors,
+            clock,
+            pool,
+            catalogue: Arc::clone(&catalogue),
+        });
+        let file_bytes_max = Arc::new(AtomicU64::new(limits.file_bytes_max));
+        let mut targets = Vec::new();
+        let mut publishers = Vec::new();
+        let mut local_sources = Vec::new();
+        for (source, file) in opened.dirs {
+            let source = Arc::new(source);
+            let (publisher, door) = Publisher::new(Arc::clone(&source), file, Arc::clone(&catalogue), pool);
+            publishers.push(publisher);
+            targets.push(Target { source: Arc::clone(&source), publisher: door });
+            local_sources.push(source);
+        }
+        let rounds =
+            Rounds { shared: Arc::clone(&shared), targets, file_bytes_max: Arc::clone(&file_bytes_max) };
+        tasks.start(rounds, publishers);
+        for source in &local_sources {
+            tasks.spawn(verify::settle(Arc::clone(&shared), Arc::clone(source)));
+        }
+        let inner = Inner {
+            catalogue,
+            shared,
+            sources: local_sources,
+            limits: Mutex::new(limits),
+            file_bytes_max,
+            tasks,
+        };
+        Ok(DataManagerImpl { inner: Arc::new(inner) })
+    }
+
+    /// Opens the chunks in one directory with default options.
+    ///
+    /// # Panics
+    /// If the directory cannot be used; [`DataManagerImpl::open`] returns the reason instead.
+    pub fn new(data_dir: PathBuf) -> DataManagerImpl {
+        match DataManagerImpl::open(Options::new(data_dir)) {
+            Ok(manager) => manager,
+            #[expect(clippy::panic, reason = "the signature, which users rely on, has no room for an error")]
+            Err(error) => panic!("cannot open the hold: {error}"),
+        }
+    }
+
+    // ---- what is wanted ----
+
+    /// Asks for a chunk; it is downloaded in the background. Asking again changes nothing, except that other URLs are
+    /// used from then on.
+    ///
+    /// # Errors
+    /// `Invalid` for a bad descriptor, `Conflict` for an id that is known with other content, `Closed`.
+    pub fn download_chunk(&self, chunk: DataChunk) -> Result<()> {
+        self.download_with(chunk, Priority::default())
+    }
+
+    /// Asks for a chunk ahead of, or behind, others.
+    ///
+    /// # Errors
+    /// As [`DataManagerImpl::download_chunk`].
+    pub fn download_with(&self, chunk: DataChunk, priority: Priority) -> Result<()> {
+        self.check_open()?;
+        let chunk = Arc::new(checked_chunk(chunk)?);
+        self.inner.catalogue.want(Wanted { chunk, priority })
+    }
+
+    /// Hides a chunk at once, stops its download within milliseconds, and removes its files when the last pin is
+    /// dropped. Returns whether anything was known of it.
+    #[expect(clippy::must_use_candidate, reason = "it is called for its effect")]
+    pub fn delete_chunk(&self, chunk_id: ChunkId) -> bool {
+        self.inner.catalogue.unwant(chunk_id)
+    }
+
+    /// Makes the wanted set exactly that of the assignment: what is missing is downloaded, what it does not name is
+    /// dropped as it says. All or nothing: if one chunk is refused, nothing changes.
+    ///
+    /// # Errors
+    /// As [`DataManagerImpl::download_chunk`].
+    pub fn apply(&self, assignment: Assignment) -> Result<()> {
+        self.check_open()?;
+        if assignment.chunks.len() > ASSIGNMENT_CHUNKS_MAX {
+            let message = format!(
+                "the assignment has {} chunks, and at most {ASSIGNMENT_CHUNKS_MAX} are taken: split it over more workers",
+                assignment.chunks.len()
+            );
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+        let Assignment { id, chunks, drop } = assignment;
+        let mut wanted: HashMap<ChunkId, Wanted> = HashMap::with_capacity(chunks.len());
+        for (chunk, priority) in chunks {
+            let chunk = Arc::new(checked_chunk(chunk)?);
+            let chunk_id = chunk.id;
+            let each = Wanted { chunk: Arc::clone(&chunk), priority };
+            if wanted.insert(chunk_id, each).is_some_and(|other| other.chunk != chunk) {
+                let message = format!("the assignment names chunk {} twice, differently", hex_id(&chunk_id));
+                return Err(Error::new(ErrorKind::Conflict, message));
+            }
+        }
+        let assignment = Assignment { id, chunks: Vec::new(), drop };
+        self.inner.catalogue.apply(&assignment, wanted.into_values().collect())
+    }
+
+    /// The id of the last assignment, while it is applied: all its chunks are ready.
+    pub fn applied(&self) -> Option<String> {
+        self.inner.catalogue.applied()
+    }
+
+    // ---- what is here: no lock is taken by `find_*` ----
+
+    /// The ids of all chunks that are available, in no order.
+    pub fn list_chunks(&self) -> Vec<ChunkId> {
+        self.inner.catalogue.snapshot().iter().map(|resident| *resident.id()).collect()
+    }
+
+    /// Finds the chunk that holds a block, and pins it. Where several do, it is the one with the highest first block,
+    /// and among those the one published last.
+    pub fn find_chunk(&self, dataset_id: DatasetId, block_number: u64) -> Option<ChunkRef> {
+        self.inner.catalogue.find(&dataset_id, block_number)
+    }
+
+    /// Pins a chunk by its id.
+    pub fn get_chunk(&self, chunk_id: ChunkId) -> Option<ChunkRef> {
+        self.inner.catalogue.get(&chunk_id)
+    }
+
+    /// All chunks of a range as they are at one moment, pinned together, and the gaps between them.
+    pub fn find_range(&self, dataset_id: DatasetId, range: BlockRange) -> RangeView {
+        self.inner.catalogue.find_range(&dataset_id, range)
+    }
+
+    /// The blocks of a dataset that are available, as few ranges as possible.
+    pub fn coverage(&self, dataset_id: DatasetId) -> Vec<BlockRange> {
+        self.inner.catalogue.snapshot().coverage(&dataset_id)
+    }
+
+    /// The datasets of which a chunk is available, sorted.
+    pub fn datasets(&self) -> Vec<DatasetId> {
+        let snapshot = self.inner.catalogue.snapshot();
+        let mut datasets: Vec<DatasetId> = snapshot.datasets().collect();
+        datasets.sort_unstable();
+        datasets
+    }
+
+    // ---- what is going on ----
+
+    /// Watches what happens from now on.
+    pub fn watch(&self) -> Watch {
+        self.inner.catalogue.watch()
+    }
+
+    /// Waits until every block of a range is available, blocking the thread.
+    ///
+    /// # Errors
+    /// `TimedOut` with what is missing; the downloads go on.
+    pub fn wait_ready(&self, dataset_id: DatasetId, range: BlockRange, time: Duration) -> Result<RangeView> {
+        let look = |catalogue: &DataCatalogue| {
+            let view = catalogue.find_range(&dataset_id, range.clone());
+            view.is_complete().then_some(view)
+        };
+        self.inner.catalogue.wait_for(time, look).ok_or_else(|| {
+            let gaps = self.find_range(dataset_id, range.clone()).gaps;
+            let gaps: Vec<String> = gaps.iter().map(|gap| format!("{}..{}", gap.start, gap.end)).collect();
+            let message =
+                format!("blocks {} are not available after {:.1} s", gaps.join(", "), time.as_secs_f64());
+            Error::new(ErrorKind::TimedOut, message)
+        })
+    }
+
+    /// Waits until a chunk is available, blocking the thread.
+    ///
+    /// # Errors
+    /// `TimedOut` with the last failure, if there was one; the download goes on.
+    pub fn wait_chunk(&self, chunk_id: ChunkId, time: Duration) -> Result<ChunkRef> {
+        self.inner.catalogue.wait_for(time, |catalogue| catalogue.get(&chunk_id)).ok_or_else(|| {
+            let last = self.status(chunk_id).and_then(|status| status.last_error);
+            let last = last.map_or(String::new(), |error| format!("; its last failure: {error}"));
+            let message = format!(
+                "chunk {} is not available after {:.1} s{last}",
+                hex_id(&chunk_id),
+                time.as_secs_f64()
+            );
+            Error::new(ErrorKind::TimedOut, message)
+        })
+    }
+
+    /// Waits until nothing is left of a chunk, blocking the thread.
+    ///
+    /// # Errors
+    /// `TimedOut`.
+    pub fn wait_gone(&self, chunk_id: ChunkId, time: Duration) -> Result<()> {
+        let look = |catalogue: &DataCatalogue| (!catalogue.is_known(&chunk_id)).then_some(());
+        self.inner.catalogue.wait_for(time, look).ok_or_else(|| {
+            let message =
+                format!("chunk {} is still here after {:.1} s", hex_id(&chunk_id), time.as_secs_f64());
+            Error::new(ErrorKind::TimedOut, message)
+        })
+    }
+
+    /// Every chunk that is to hold a block, and why it does not do so yet.
+    pub fn why(&self, dataset_id: DatasetId, block_number: u64) -> Vec<ChunkStatus> {
+        self.inner
+            .catalogue
+            .statuses(|_, dataset, range| *dataset == dataset_id && range.contains(&block_number))
+    }
+
+    /// What is known of a chunk.
+    pub fn status(&self, chunk_id: ChunkId) -> Option<ChunkStatus> {
+        self.inner.catalogue.status(&chunk_id)
+    }
+
+    /// What is known of all chunks, those on their way first.
+    pub fn statuses(&self) -> Vec<ChunkStatus> {
+        self.inner.catalogue.statuses(|_, _, _| true)
+    }
+
+    /// The downloads under way.
+    pub fn progress(&self) -> Vec<ChunkProgress> {
+        self.inner.catalogue.progress()
+    }
+
+    /// Counters and gauges of the whole hold.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            fetched_bytes: self.inner.shared.lanes.fetched_bytes(),
+            connections: self.inner.shared.lanes.open().into(),
+            ..self.inner.catalogue.totals()
+        }
+    }
+
+    /// How each source does.
+    pub fn sources(&self) -> Vec<SourceStatus> {
+        self.inner.shared.lanes.sources()
+    }
+
+    /// Every pinned chunk, those that wait to be removed first. A pin that is old may be one that leaked.
+    pub fn pins(&self) -> Vec<PinStatus> {
+        self.inner.catalogue.pins()
+    }
+
+    /// Reads chunks and compares their digests with those of what was published. Damaged ones are hidden, put aside, and
+    /// fetched anew where their source is known.
+    ///
+    /// # Errors
+    /// `Closed`.
+    pub fn verify(&self, what: Verify) -> Result<Verification> {
+        self.check_open()?;
+        let (reply, report) = oneshot::channel();
+        let shared = Arc::clone(&self.inner.shared);
+        self.inner.tasks.spawn(verify::verify(shared, self.inner.sources.clone(), what, reply));
+        Ok(Verification { report })
+    }
+
+    // ---- limits, and the end ----
+
+    /// The limits in force.
+    pub fn limits(&self) -> Limits {
+        *self.inner.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the limits for what runs and what comes.
+    ///
+    /// # Errors
+    /// `Invalid` for a limit out of its range; then nothing changes.
+    pub fn set_limits(&self, limits: Limits) -> Result<()> {
+        check_limits(&limits)?;
+        *self.inner.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+        let in_flight_max = usize::try_from(limits.chunks_in_flight_max).unwrap_or(usize::MAX);
+        self.inner.catalogue.set_limits(limits.free_bytes_min, in_flight_max);
+        self.inner.file_bytes_max.store(limits.file_bytes_max, Ordering::Relaxed);
+        self.inner.shared.bandwidth.set_rate(limits.bytes_per_second_max);
+        self.inner.shared.lanes.set_limits(limits);
+        Ok(())
+    }
+
+    /// Stops downloads so that the next start goes on with them, finishes what is being published, and gives the data
+    /// directories back. Blocks for that time, ten seconds at most. Pins stay valid.
+    pub fn close(&self) {
+        self.inner.tasks.close();
+    }
+
+    /// The same for a hold on a runtime given in [`Parts::runtime`].
+    pub async fn close_in_task(&self) {
+        self.inner.tasks.close_in_task().await;
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.inner.tasks.is_closed() {
+            return Err(Error::new(ErrorKind::Closed, "the hold is closed: open it again"));
+        }
+        Ok(())
+    }
+}
+
+impl Default for DataManagerImpl {
+    /// Opens the chunks in the directory `data` below the current one.
+    ///
+    /// # Panics
+    /// If that directory cannot be used.
+    fn default() -> DataManagerImpl {
+        DataManagerImpl::new(PathBuf::from("data"))
+    }
+}
+
+impl fmt::Debug for DataManagerImpl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dirs: Vec<&Path> = self.inner.sources.iter().map(|source| source.disk().root()).collect();
+        f.debug_struct("DataManagerImpl").field("data_dirs", &dirs).finish_non_exhaustive()
+    }
+}
+
+impl DataManager for DataManagerImpl {
+    type ChunkRef = ChunkRef;
+
+    fn new(data_dir: PathBuf) -> DataManagerImpl {
+        DataManagerImpl::new(data_dir)
+    }
+
+    fn download_chunk(&self, chunk: DataChunk) -> Result<()> {
+        DataManagerImpl::download_chunk(self, chunk)
+    }
+
+    fn list_chunks(&self) -> Vec<ChunkId> {
+        DataManagerImpl::list_chunks(self)
+    }
+
+    fn find_chunk(&self, dataset_id: DatasetId, block_number: u64) -> Option<ChunkRef> {
+        DataManagerImpl::find_chunk(self, dataset_id, block_number)
+    }
+
+    fn delete_chunk(&self, chunk_id: ChunkId) {
+        DataManagerImpl::delete_chunk(self, chunk_id);
+    }
+}
+
+/// The data directories, opened.
+struct Opened {
+    dirs: Vec<(LocalDataSource, crate::catalogue_file::CatalogueFile)>,
+    rooms: Vec<Room>,
+    found: Found,
+}
+
+fn open_disks(options: &Options) -> Result<Vec<Disk>> {
+    let open = |path: &Path| {
+        Disk::open(path)
+            .map_err(|error| Error::io(format!("opening the data directory {}", path.display()), error))
+    };
+    options.data_dirs.iter().map(|data_dir| open(&data_dir.path)).collect()
+}
+
+fn open_dirs(options: &Options, disks: Vec<Disk>) -> Result<Opened> {
+    let mut opened = Opened { dirs: Vec::new(), rooms: Vec::new(), found: Found::default() };
+    for (position, disk) in disks.into_iter().enumerate() {
+        let dir = u16::try_from(position)
+            .map_err(|_| Error::new(ErrorKind::Invalid, "more than 65,536 data directories"))?;
+        let bytes_max = options.data_dirs.get(position).and_then(|data_dir| data_dir.bytes_max);
+        let space = disk.space().map_err(|error| Error::io("asking for free space", error))?;
+        opened.rooms.push(Room::new(disk.root().to_path_buf(), bytes_max, space.free));
+        let (source, file, found) = LocalDataSource::open(disk, dir)?;
+        opened.dirs.push((source, file));
+        opened.found.ready.extend(found.ready);
+        opened.found.unwanted.extend(found.unwanted);
+        opened.found.staged.extend(found.staged);
+    }
+    if opened.dirs.len() > 1 {
+        opened
+            .found
+            .ready
+            .sort_by_key(|record| (record.dataset_id, record.block_range.start, record.sequence));
+        opened.found.ready.dedup_by_key(|record| record.id);
+    }
+    Ok(opened)
+}
+
+fn check_options(options: &Options) -> Result<()> {
+    if options.data_dirs.is_empty() {
+        return Err(Error::new(
+            ErrorKind::Invalid,
+            "Options::data_dirs is empty: name at least one directory",
+        ));
+    }
+    check_limits(&options.limits)
+}
+
+fn check_limits(limits: &Limits) -> Result<()> {
+    let ranges = [
+        ("connections_max", u64::from(limits.connections_max), 1..=1_024),
+        ("connections_per_source_max", u64::from(limits.connections_per_source_max), 1..=1_024),
+        ("chunks_in_flight_max", u64::from(limits.chunks_in_flight_max), 1..=4_096),
+        ("bytes_per_second_max", limits.bytes_per_second_max.unwrap_or(u64::MAX), 1_024..=u64::MAX),
+        ("file_bytes_max", limits.file_bytes_max, 1..=u64::MAX),
+    ];
+    for (name, value, range) in ranges {
+        if !range.contains(&value) {
+            let message =
+                format!("Limits::{name} is {value}, and must be {} to {}", range.start(), range.end());
+            return Err(Error::new(ErrorKind::Invalid, message));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! DownloadError: why a try to download a chunk ended, in kinds that decide when the next one is made.
+//! Refuses to hold credentials: its message is shown.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::data_source::{SourceError, SourceErrorKind};
+use crate::health;
+
+/// No chunk is tried again sooner than this after a failure.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+
+/// Why a try ended.
+#[derive(Debug, Clone)]
+pub(crate) struct DownloadError {
+    pub(crate) kind: DownloadErrorKind,
+    pub(crate) message: String,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// What decides when the next try is made, and what becomes of the staged parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DownloadErrorKind {
+    /// The source failed.
+    Source(SourceErrorKind),
+    /// The source is left alone for a while; nothing was asked.
+    Closed,
+    /// The bytes are not those that the descriptor names. The staged file is worthless.
+    Damaged,
+    /// No data directory has room.
+    NoRoom,
+    /// The disk failed; the staged parts are worthless.
+    Disk,
+    /// It was told to stop.
+    Cancelled,
+}
+
+impl DownloadError {
+    pub(crate) fn new(kind: DownloadErrorKind, message: impl Into<String>) -> DownloadError {
+        DownloadError { kind, message: message.into(), retry_after: None }
+    }
+
+    pub(crate) fn cancelled() -> DownloadError {
+        DownloadError::new(DownloadErrorKind::Cancelled, "cancelled")
+    }
+
+    /// A disk error, met while doing `what`.
+    pub(crate) fn disk(what: impl fmt::Display, error: &std::io::Error) -> DownloadError {
+        let kind = match error.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => DownloadErrorKind::NoRoom,
+            _ => DownloadErrorKind::Disk,
+        };
+        DownloadError::new(kind, format!("{what}: {error}"))
+    }
+
+    /// How long to wait before the next try, `attempts` having failed in a row; `None`: until it is asked for anew.
+    ///
+    /// The delay doubles from try to try and is spread over its upper half by `random`, so that chunks that failed
+    /// together do not come back together.
+    pub(crate) fn backoff(&self, attempts: u32, random: u64) -> Option<Duration> {
+        let (first_ms, longest_ms) = match self.kind {
+            DownloadErrorKind::Source(kind) => {
+                let error = SourceError { kind, message: String::new(), retry_after: self.retry_after };
+                // An object that changes each time it is asked for is not asked for without a pause.
+                return health::backoff(attempts, &error, random).map(|delay| delay.max(PAUSE_MIN));
+            }
+            DownloadErrorKind::Cancelled => (0, 0),
+            DownloadErrorKind::Closed => return Some(self.retry_after.unwrap_or_default().max(PAUSE_MIN)),
+            DownloadErrorKind::Damaged => (200, 600_000),
+            DownloadErrorKind::NoRoom => (10_000, 10_000),
+            DownloadErrorKind::Disk => (5_000, 300_000),
+        };
+        let full_ms = u64::min(longest_ms, first_ms << u32::min(attempts.saturating_sub(1), 16));
+        let spread_ms = if full_ms == 0 { 0 } else { random % (full_ms / 2 + 1) };
+        Some(Duration::from_millis(full_ms - spread_ms))
+    }
+
+    /// Whether what is staged may be continued.
+    pub(crate) fn keeps_staged(&self) -> bool {
+        !matches!(self.kind, DownloadErrorKind::Disk)
+    }
+}
+
+impl From<SourceError> for DownloadError {
+    fn from(error: SourceError) -> DownloadError {
+        DownloadError {
+            kind: DownloadErrorKind::Source(error.kind),
+            message: error.message,
+            retry_after: error.retry_after,
+        }
+    }
+}
+
+impl fmt::Display for DownloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}

@@ -1,0 +1,107 @@
+//! What happened in the hold, as a bounded stream that anybody may watch.
+//! Refuses to wait for a slow watcher: one that falls behind is told how many events it missed.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::{RecvError, TryRecvError};
+
+use crate::data_chunk::ChunkId;
+
+/// How many events a watcher may be behind before it misses the oldest.
+const EVENTS_BEHIND_MAX: usize = 4_096;
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A download was asked for and waits for its turn.
+    Queued(ChunkId),
+    /// A download has begun, or goes on where it was left.
+    Started(ChunkId),
+    /// The chunk is published: durable, and visible to `find`.
+    Ready(ChunkId),
+    /// A try failed; the next one is made after `next_try`, if any.
+    Failed {
+        /// The chunk.
+        id: ChunkId,
+        /// What happened.
+        reason: String,
+        /// When it is tried again. `None`: only when asked to download anew.
+        next_try: Option<Duration>,
+    },
+    /// The chunk is no longer visible to `find`; its files stay for those who have it pinned.
+    Hidden(ChunkId),
+    /// The chunk's files are gone.
+    Removed(ChunkId),
+    /// A chunk was found damaged and put aside.
+    Quarantined {
+        /// The chunk.
+        id: ChunkId,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Every chunk of this assignment is ready and all others are gone or draining.
+    Applied(String),
+    /// Downloads into a data directory wait.
+    Paused {
+        /// The data directory.
+        data_dir: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// Downloads into a data directory go on.
+    Resumed(PathBuf),
+    /// This watcher was too slow and missed this many events. Ask for the current state.
+    Lagged(u64),
+}
+
+/// Sends events to all watchers.
+#[derive(Debug)]
+pub(crate) struct Events {
+    sender: broadcast::Sender<Event>,
+}
+
+impl Events {
+    pub(crate) fn new() -> Events {
+        Events { sender: broadcast::Sender::new(EVENTS_BEHIND_MAX) }
+    }
+
+    pub(crate) fn send_all(&self, events: Vec<Event>) {
+        for event in events {
+            // An error means that nobody watches.
+            drop(self.sender.send(event));
+        }
+    }
+
+    pub(crate) fn watch(&self) -> Watch {
+        Watch { receiver: self.sender.subscribe() }
+    }
+}
+
+/// A watcher of the hold. It sees what happens from the moment it was made.
+#[derive(Debug)]
+pub struct Watch {
+    receiver: broadcast::Receiver<Event>,
+}
+
+impl Watch {
+    /// The next event; `None` when the hold is closed.
+    pub async fn next(&mut self) -> Option<Event> {
+        match self.receiver.recv().await {
+            Ok(event) => Some(event),
+            Err(RecvError::Lagged(missed)) => Some(Event::Lagged(missed)),
+            Err(RecvError::Closed) => None,
+        }
+    }
+
+    /// An event that has happened already, or `None` without waiting.
+    pub fn next_now(&mut self) -> Option<Event> {
+        match self.receiver.try_recv() {
+            Ok(event) => Some(event),
+            Err(TryRecvError::Lagged(missed)) => Some(Event::Lagged(missed)),
+            Err(TryRecvError::Empty | TryRecvError::Closed) => None,
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! IO task: a Future for one download or one removal, ending in one report to the catalogue.
+//! Refuses to choose its work: the catalogue's State does.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+use crate::cancel::Cancel;
+use crate::data_catalogue::{End, Wanted};
+use crate::data_chunk::ChunkId;
+use crate::download::download;
+use crate::download_error::{DownloadError, DownloadErrorKind};
+use crate::fetch::random;
+use crate::job::{Job, Shared};
+use crate::local_data_source::LocalDataSource;
+use crate::publisher::{PublisherDoor, Work};
+use crate::record::Record;
+use crate::staging::{self, Staging};
+use crate::staging_progress::StagingProgress;
+
+/// One background operation. It is polled like any future, and is done when it has reported its end.
+pub(crate) struct IoTask {
+    what: &'static str,
+    future: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// Where a task's chunk lies, and who publishes there.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) source: Arc<LocalDataSource>,
+    pub(crate) publisher: PublisherDoor,
+}
+
+/// What a download is to do.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) task: u64,
+    pub(crate) wanted: Wanted,
+    pub(crate) attempts: u32,
+    pub(crate) cancel: Cancel,
+    pub(crate) progress: Arc<StagingProgress>,
+    pub(crate) file_bytes_max: u64,
+}
+
+impl IoTask {
+    /// Fetches, verifies and publishes a chunk.
+    pub(crate) fn download(shared: Arc<Shared>, target: Target, order: Order) -> IoTask {
+        IoTask { what: "download", future: Box::pin(run_download(shared, target, order)) }
+    }
+
+    /// Moves a hidden chunk away and removes it, or keeps it for a look.
+    pub(crate) fn remove(shared: Arc<Shared>, target: Target, task: u64, record: Record, end: End) -> IoTask {
+        IoTask { what: "removal", future: Box::pin(run_removal(shared, target, task, record, end)) }
+    }
+
+    /// Removes staged parts that nobody wants.
+    pub(crate) fn discard(shared: Arc<Shared>, target: Target, task: u64, id: ChunkId) -> IoTask {
+        let future = async move {
+            let discarded = shared.pool.blocking(|| staging::discard(target.source.disk(), &id));
+            if let Err(error) = discarded {
+                tracing::warn!(%error, "staged parts could not be removed; the next start tries again");
+            }
+            shared.catalogue.removed(id, task);
+        };
+        IoTask { what: "discard", future: Box::pin(future) }
+    }
+}
+
+impl Future for IoTask {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        self.future.as_mut().poll(context)
+    }
+}
+
+impl fmt::Debug for IoTask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IoTask").field("what", &self.what).finish_non_exhaustive()
+    }
+}
+
+async fn run_download(shared: Arc<Shared>, target: Target, order: Order) {
+    let id = order.wanted.chunk.id;
+    let task = order.task;
+    let catalogue = Arc::clone(&shared.catalogue);
+    let (result, staged_bytes, spread) = match stage(&shared, &target, order).await {
+        Ok((job, cancel)) => {
+            let result = fetch_and_publish(&job, &target, &cancel).await;
+            let staged_bytes = job.progress.done_bytes();
+            (result, staged_bytes, random(&job))
+        }
+        Err(error) => (Err(error), 0, 0),
+    };
+    let error = match result {
+        Ok(record) => return catalogue.published(task, record),
+        Err(error) => error,
+    };
+    let mut staged_bytes = staged_bytes;
+    if !error.keeps_staged() {
+        // After a failed sync the page cache may show what the disk does not have.
+        let discarded = shared.pool.blocking(|| staging::discard(target.source.disk(), &id));
+        if let Err(error) = discarded {
+            tracing::warn!(%error, "staged parts could not be removed");
+        }
+        staged_bytes = 0;
+    }
+    catalogue.not_published((id, task), staged_bytes, (error, spread));
+}
+
+/// Opens the staging directory, unless no source may be asked at all: then nothing is touched.
+async fn stage(
+    shared: &Arc<Shared>,
+    target: &Target,
+    order: Order,
+) -> Result<(Arc<Job>, Cancel), DownloadError> {
+    let chunk = Arc::clone(&order.wanted.chunk);
+    let opened = shared.pool.blocking(|| Staging::open(target.source.disk(), &chunk));
+    let staged = opened.map_err(|error| DownloadError::disk("opening the staging directory", &error))?;
+    let job = Job::new(
+        Arc::clone(shared),
+        order.wanted,
+        (order.task, order.attempts),
+        order.progress,
+        staged,
+        order.file_bytes_max,
+    );
+    Ok((Arc::new(job), order.cancel))
+}
+
+async fn fetch_and_publish(
+    job: &Arc<Job>,
+    target: &Target,
+    cancel: &Cancel,
+) -> Result<Record, DownloadError> {
+    download(job, cancel).await?;
+    let (reply, published) = oneshot::channel();
+    let gone = || DownloadError::new(DownloadErrorKind::Cancelled, "the hold is closing");
+    // From here on it cannot be cancelled: a deletion meanwhile hides the chunk once it is published.
+    if !target.publisher.give(Work::Publish { job: Arc::clone(job), reply }).await {
+        return Err(gone());
+    }
+    published.await.unwrap_or_else(|_| Err(gone()))
+}
+
+async fn run_removal(shared: Arc<Shared>, target: Target, task: u64, record: Record, end: End) {
+    let removed = shared.pool.blocking(|| target.source.remove(&record, &end));
+    match removed {
+        Ok(()) => {
+            // Before the id is free again, so that a new publication comes behind it in the journal.
+            target.publisher.give(Work::Gone(record.clone())).await;
+            shared.catalogue.removed(record.id, task);
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a chunk could not be removed; it stays hidden and is tried again");
+            shared.catalogue.not_removed(task, record, end);
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Local Data Source: one data directory, from recovery at start to the removal of a chunk's files.
+//! Refuses to decide which chunks are wanted, and to show anything that is not whole.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use host::{DirLock, Disk, Kind, LockError};
+
+use crate::catalogue_file::{self, CatalogueFile};
+use crate::data_catalogue::{End, Found};
+use crate::data_chunk::ChunkId;
+use crate::error::{Error, ErrorKind, Result};
+use crate::layout;
+use crate::manifest::Manifest;
+use crate::record::Record;
+use crate::scan;
+
+/// The longest manifest that is read.
+const MANIFEST_BYTES_MAX: u64 = 1 << 20;
+
+/// One data directory.
+#[derive(Debug)]
+pub(crate) struct LocalDataSource {
+    disk: Disk,
+    dir: u16,
+    /// The highest number of a directory that an earlier run moved aside.
+    found_aside: u64,
+    /// Numbers of directories moved aside, so that two never meet.
+    last_aside: AtomicU64,
+    /// `None` once it was given back. Held for that alone.
+    lock: Mutex<Option<DirLock>>,
+}
+
+impl LocalDataSource {
+    /// Takes a data directory, and says what is in it.
+    ///
+    /// # Errors
+    /// `Locked` when another process has it, `Io` when it cannot be read or written.
+    pub(crate) fn open(disk: Disk, dir: u16) -> Result<(LocalDataSource, CatalogueFile, Found)> {
+        let shown = disk.root().display().to_string();
+        let lock = disk.lock(Path::new(layout::LOCK)).map_err(|error| lock_error(&shown, error))?;
+        let failed = |error| Error::io(format!("opening the data directory {shown}"), error);
+        for name in [layout::STAGING, layout::TRASH, layout::QUARANTINE, layout::CATALOGUE] {
+            disk.create_dir_all(Path::new(name)).map_err(failed)?;
+        }
+        let found_aside = last_aside(&disk).map_err(failed)?;
+        let source = LocalDataSource {
+            disk,
+            dir,
+            found_aside,
+            last_aside: AtomicU64::new(found_aside),
+            lock: Mutex::new(Some(lock)),
+        };
+        let (file, found) = source.recover().map_err(failed)?;
+        Ok((source, file, found))
+    }
+
+    /// Reads the index, and the directories where the index cannot be believed.
+    fn recover(&self) -> io::Result<(CatalogueFile, Found)> {
+        let mut contents = catalogue_file::read(&self.disk, self.dir)?;
+        let mut found = Found::default();
+        found.ready = std::mem::take(&mut contents.ready);
+        found.unwanted = std::mem::take(&mut contents.unwanted);
+        let promised = std::mem::take(&mut contents.promised);
+        let has_promised = !promised.is_empty();
+        for record in promised {
+            if self.is_there(&record)? {
+                found.ready.push(record);
+            }
+        }
+        let mut is_sorted = !has_promised;
+        if let Some(doubt) = &contents.doubt {
+            tracing::warn!(data_dir = %self.disk.root().display(), %doubt, "the catalogue is made anew from the directories");
+            self.scan_into(&mut found)?;
+            is_sorted = false;
+        }
+        if !is_sorted {
+            let key = |record: &Record| (record.dataset_id, record.block_range.start, record.sequence);
+            found.ready.sort_by(|a, b| key(a).cmp(&key(b)));
+        }
+        let mut unwanted_there = Vec::new();
+        for record in std::mem::take(&mut found.unwanted) {
+            if self.is_there(&record)? {
+                unwanted_there.push(record);
+            }
+        }
+        found.unwanted = unwanted_there;
+        found.staged = self.staged()?;
+        let file = CatalogueFile::resume(&self.disk, &contents, &found.ready, &found.unwanted)?;
+        Ok((file, found))
+    }
+
+    /// Adds what lies in the directories and is not known from the index.
+    fn scan_into(&self, found: &mut Found) -> io::Result<()> {
+        let known: HashSet<ChunkId> =
+            found.ready.iter().chain(&found.unwanted).map(|record| record.id).collect();
+        let mut sequence = found.ready.iter().map(|record| record.sequence).max().unwrap_or_default();
+        let mut walk = scan::Walk::new();
+        while let Some(path) = walk.next(&self.disk)? {
+            if let scan::Seen::Chunk(mut record) = scan::look(&self.disk, self.dir, &path)
+                && !known.contains(&record.id)
+            {
+                sequence += 1;
+                record.sequence = sequence;
+                found.ready.push(record);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_there(&self, record: &Record) -> io::Result<bool> {
+        match self.disk.stat(&chunk_path(record)) {
+            Ok(stat) => Ok(stat.kind == Kind::Dir),
+            Err(error) if is_absent(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn staged(&self) -> io::Result<Vec<(ChunkId, u16, u64)>> {
+        let mut staged = Vec::new();
+        for entry in self.disk.list(Path::new(layout::STAGING))? {
+            let Some(id) = entry.name.to_str().and_then(layout::parse_staging_name) else { continue };
+            let path = Path::new(layout::STAGING).join(&entry.name);
+            let mut bytes = 0u64;
+            if entry.kind == Kind::Dir {
+                for file in self.disk.list(&path)? {
+                    bytes = bytes.saturating_add(self.disk.stat(&path.join(file.name))?.len);
+                }
+            }
+            staged.push((id, self.dir, bytes));
+        }
+        Ok(staged)
+    }
+
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// Which data directory it is.
+    pub(crate) fn dir(&self) -> u16 {
+        self.dir
+    }
+
+    /// Gives the directory back: others may take it from now on, and nothing may be written here any more.
+    pub(crate) fn release(&self) {
+        drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    fn next_aside(&self) -> u64 {
+        self.last_aside.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Removes what earlier runs had moved away.
+    pub(crate) fn empty_trash(&self) -> io::Result<()> {
+        let mut result = Ok(());
+        for entry in self.disk.list(Path::new(layout::TRASH))? {
+            let number = entry.name.to_str().and_then(layout::parse_set_aside_name).map(|(_, number)| number);
+            if number.is_some_and(|number| number > self.found_aside) {
+                // Of this run: whoever moved it here removes it.
+                continue;
+            }
+            let removed = self.disk.remove_tree(&Path::new(layout::TRASH).join(&entry.name));
+            result = result.and(removed);
+        }
+        result
+    }
+
+    /// Moves a chunk's directory away, and removes it unless it is to be kept for a look.
+    ///
+    /// The move need not be durable: that the chunk is to be removed is, so that the next start would go on with it.
+    pub(crate) fn remove(&self, record: &Record, end: &End) -> io::Result<()> {
+        let number = self.next_aside();
+        let path = chunk_path(record);
+        match end {
+            End::Removed => {
+                let trash = layout::trash_path(&record.id, number);
+                match self.disk.rename(&path, &trash) {
+                    Err(error) if is_absent(&error) => Ok(()),
+                    Err(error) => Err(error),
+                    Ok(()) => {
+                        // It is gone from its place; what stays in the trash is removed at the next start.
+                        if let Err(error) = self.disk.remove_tree(&trash) {
+                            tracing::warn!(%error, "a removed chunk's files stay in the trash until the next start");
+                        }
+                        Ok(())
+                    }
+                }
+            }
+            End::Quarantined(_) => self.put_aside(&record.id, &path),
+        }
+    }
+
+    /// Moves a damaged or unknown directory out of the way, durably, to be looked at.
+    pub(crate) fn put_aside(&self, id: &ChunkId, path: &Path) -> io::Result<()> {
+        let aside = layout::quarantine_path(id, self.next_aside());
+        match self.disk.rename(path, &aside) {
+            Err(error) if is_absent(&error) => return Ok(()),
+            Err(error) => return Err(error),
+            Ok(()) => {}
+        }
+        self.disk.sync_dir(Path::new(layout::QUARANTINE))?;
+        path.parent().map_or(Ok(()), |parent| self.disk.sync_dir(parent))
+    }
+
+    /// Makes room at a chunk's place, where a removal that failed left something behind.
+    pub(crate) fn clear_place(&self, id: &ChunkId, path: &Path) -> io::Result<()> {
+        self.disk.rename(path, &layout::trash_path(id, self.next_aside()))
+    }
+
+    /// Removes directories above a chunk's place that have become empty. Only the publisher may call it, so that none
+    /// goes while a chunk is about to be moved into it.
+    pub(crate) fn tidy_parents(&self, record: &Record) {
+        if record.foreign_path.is_some() {
+            return;
+        }
+        let path = chunk_path(record);
+        // Below the dataset's directory, which stays: the next chunk of the dataset needs it again.
+        for parent in path.ancestors().skip(1).take(2) {
+            if self.disk.remove_dir(parent).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// What a published chunk's manifest says.
+    pub(crate) fn manifest(&self, record: &Record) -> io::Result<Manifest> {
+        read_manifest(&self.disk, &chunk_path(record))
+    }
+}
+
+/// The highest number that earlier runs gave to a directory moved aside.
+fn last_aside(disk: &Disk) -> io::Result<u64> {
+    let mut last = 0;
+    for place in [layout::TRASH, layout::QUARANTINE] {
+        for entry in disk.list(Path::new(place))? {
+            let number = entry.name.to_str().and_then(layout::parse_set_aside_name).map(|(_, number)| number);
+            last = last.max(number.unwrap_or_default());
+        }
+    }
+    Ok(last)
+}
+
+/// Reads and checks the manifest in a chunk's directory.
+pub(crate) fn read_manifest(disk: &Disk, path: &Path) -> io::Result<Manifest> {
+    let file = disk.open_file(&path.join(layout::MANIFEST))?;
+    let len = file.len()?.min(MANIFEST_BYTES_MAX + 1);
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
+    file.read_exact_at(&mut bytes, 0)?;
+    Manifest::decode(&bytes).map_err(|reason| io::Error::new(io::ErrorKind::InvalidData, reason))
+}
+
+/// Where a chunk lies below its data directory.
+pub(crate) fn chunk_path(record: &Record) -> PathBuf {
+    match &record.foreign_path {
+        Some(path) => path.to_path_buf(),
+        None => layout::chunk_path(&record.dataset_id, &record.block_range, &record.id),
+    }
+}
+
+pub(crate) fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn lock_error(shown: &str, error: LockError) -> Error {
+    match error {
+        LockError::Held { pid } => {
+            let owner = pid.map_or("another process".to_string(), |pid| format!("process {pid}"));
+            let message = format!(
+                "the data directory {shown} is in use by {owner}: stop it, or choose another directory"
+            );
+            Error::new(ErrorKind::Locked, message)
+        }
+        LockError::Io(error) => Error::io(format!("locking the data directory {shown}"), error),
+    }
+}

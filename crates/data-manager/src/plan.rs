@@ -1,0 +1,238 @@
+//! FilePlan: which parts of a file are here, which are being fetched, and which to fetch next. Pure.
+//! Refuses to fetch: it gives out runs of segments, each to one request.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::data_source::Validator;
+use crate::digest::{ChainingValue, SEGMENT_BYTES, file_hash, segment_count, segment_len};
+
+/// Files longer than this are fetched by several requests at once.
+const WHOLE_BYTES_MAX: u64 = 32 << 20;
+
+/// Segments that one of several requests fetches: long enough that the wait for its first byte is a small part.
+const RUN_SEGMENTS: u64 = 4;
+
+/// One file's way onto the disk.
+#[derive(Debug, Default)]
+pub(crate) struct FilePlan {
+    /// Bytes in all, once known.
+    total: Option<u64>,
+    /// Which version of the object the parts are of.
+    validator: Option<Validator>,
+    /// Segments that are written and hashed.
+    done: BTreeMap<u64, ChainingValue>,
+    /// Bytes that are being fetched, by where the run begins. The end of a run of unknown length is `u64::MAX`.
+    claimed: BTreeMap<u64, u64>,
+    /// The source answers ranges with the whole object: it is fetched by one request.
+    is_whole_only: bool,
+}
+
+/// What was learnt of an object is not what was known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mismatch(pub(crate) String);
+
+impl FilePlan {
+    /// `total` is what the descriptor says.
+    pub(crate) fn new(total: Option<u64>) -> FilePlan {
+        FilePlan { total, ..FilePlan::default() }
+    }
+
+    /// Takes up where an earlier run of the program stopped.
+    pub(crate) fn resume(
+        &mut self,
+        total: u64,
+        validator: Option<Validator>,
+        done: BTreeMap<u64, ChainingValue>,
+    ) {
+        self.total = Some(total);
+        self.validator = validator;
+        self.done = done;
+    }
+
+    pub(crate) fn total(&self) -> Option<u64> {
+        self.total
+    }
+
+    pub(crate) fn validator(&self) -> Option<&Validator> {
+        self.validator.as_ref()
+    }
+
+    /// Bytes that are written and hashed.
+    pub(crate) fn done_bytes(&self) -> u64 {
+        self.total.map_or(0, |total| self.done.keys().map(|index| segment_len(*index, total)).sum())
+    }
+
+    /// Whether every segment is done.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.total.is_some_and(|total| u64::try_from(self.done.len()) == Ok(segment_count(total)))
+    }
+
+    /// The file's digest, when it is complete.
+    pub(crate) fn digest(&self) -> Option<[u8; 32]> {
+        let values: Vec<ChainingValue> = self.done.values().copied().collect();
+        file_hash(self.total?, &values).filter(|_| self.is_complete())
+    }
+
+    /// The bytes that the next request should fetch, which are its own from now on. An empty range asks for an object
+    /// of unknown length from its beginning.
+    pub(crate) fn claim(&mut self) -> Option<Range<u64>> {
+        let Some(total) = self.total else {
+            // One request finds out how long the object is.
+            if !self.claimed.is_empty() {
+                return None;
+            }
+            self.claimed.insert(0, u64::MAX);
+            return Some(0..0);
+        };
+        if self.is_whole_only {
+            if !self.claimed.is_empty() || self.is_complete() {
+                return None;
+            }
+            self.done.clear();
+            self.claimed.insert(0, total);
+            return Some(0..total);
+        }
+        let segments = segment_count(total);
+        let first = (0..segments).find(|index| self.is_free(*index))?;
+        let run_max = if total <= WHOLE_BYTES_MAX { segments } else { RUN_SEGMENTS };
+        let mut end = first + 1;
+        while end < segments && end - first < run_max && self.is_free(end) {
+            end += 1;
+        }
+        let range = first * SEGMENT_BYTES..u64::min(end * SEGMENT_BYTES, total);
+        self.claimed.insert(range.start, range.end);
+        Some(range)
+    }
+
+    fn is_free(&self, index: u64) -> bool {
+        let begin = index * SEGMENT_BYTES;
+        let is_claimed = self.claimed.range(..=begin).next_back().is_some_and(|(_, end)| *end > begin);
+        !is_claimed && !self.done.contains_key(&index)
+    }
+
+    /// What an answer says of the whole object. The first one decides, the others must agree.
+    ///
+    /// # Errors
+    /// When the object is another version than before.
+    pub(crate) fn learn(
+        &mut self,
+        total: Option<u64>,
+        validator: Option<&Validator>,
+    ) -> Result<bool, Mismatch> {
+        if let (Some(known), Some(total)) = (self.total, total)
+            && known != total
+        {
+            return Err(Mismatch(format!("the object has {total} bytes, and {known} were expected")));
+        }
+        if let (Some(known), Some(validator)) = (&self.validator, validator)
+            && known != validator
+        {
+            return Err(Mismatch("the object has changed since its download began".to_string()));
+        }
+        let is_news =
+            (self.total.is_none() && total.is_some()) || (self.validator.is_none() && validator.is_some());
+        self.total = self.total.or(total);
+        self.validator = self.validator.take().or_else(|| validator.cloned());
+        Ok(is_news)
+    }
+
+    /// The run that begins at `start` ends at `end`: its length has become known, or it was cut.
+    pub(crate) fn set_claim_end(&mut self, start: u64, end: u64) {
+        if let Some(claimed) = self.claimed.get_mut(&start) {
+            *claimed = end;
+        }
+    }
+
+    pub(crate) fn segment_done(&mut self, index: u64, value: ChainingValue) {
+        self.done.insert(index, value);
+    }
+
+    /// A run ended, with all its bytes or not: what is not done may be claimed anew.
+    pub(crate) fn release(&mut self, start: u64) {
+        self.claimed.remove(&start);
+    }
+
+    /// All runs were stopped.
+    pub(crate) fn release_all(&mut self) {
+        self.claimed.clear();
+    }
+
+    /// From now on the object is fetched by one request from its beginning.
+    pub(crate) fn fetch_whole(&mut self) {
+        self.is_whole_only = true;
+    }
+
+    /// Forgets everything but what the descriptor says.
+    pub(crate) fn start_over(&mut self, total: Option<u64>) {
+        self.total = total;
+        self.validator = None;
+        self.done.clear();
+        self.claimed.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(plan: &mut FilePlan) -> Vec<Range<u64>> {
+        std::iter::from_fn(|| plan.claim()).collect()
+    }
+
+    #[test]
+    fn a_small_file_is_one_run_and_a_large_one_several() {
+        assert_eq!(drain(&mut FilePlan::new(Some(WHOLE_BYTES_MAX))), [0..WHOLE_BYTES_MAX]);
+        let total = WHOLE_BYTES_MAX + 5;
+        let runs = drain(&mut FilePlan::new(Some(total)));
+        assert_eq!(runs.len(), 3);
+        assert_eq!(runs.iter().map(|run| run.end - run.start).sum::<u64>(), total);
+    }
+
+    #[test]
+    fn an_empty_file_is_complete_without_a_request() {
+        let mut plan = FilePlan::new(Some(0));
+        assert_eq!(plan.claim(), None);
+        assert_eq!(plan.digest(), Some(*blake3::hash(b"").as_bytes()));
+    }
+
+    #[test]
+    fn one_request_finds_out_the_length_before_others_start() {
+        let mut plan = FilePlan::new(None);
+        assert_eq!(plan.claim(), Some(0..0));
+        assert_eq!(plan.claim(), None);
+        plan.learn(Some(100 << 20), None).expect("first answer");
+        plan.set_claim_end(0, 16 << 20);
+        assert_eq!(plan.claim(), Some(16 << 20..32 << 20));
+    }
+
+    #[test]
+    fn what_was_done_before_is_not_fetched_again() {
+        let mut plan = FilePlan::new(None);
+        let done = BTreeMap::from([(0, [0; 32]), (2, [2; 32])]);
+        plan.resume(3 * SEGMENT_BYTES + 1, None, done);
+        assert_eq!(
+            drain(&mut plan),
+            [SEGMENT_BYTES..2 * SEGMENT_BYTES, 3 * SEGMENT_BYTES..3 * SEGMENT_BYTES + 1]
+        );
+    }
+
+    #[test]
+    fn another_version_of_the_object_is_refused() {
+        let mut plan = FilePlan::new(None);
+        let first = Validator("\"a\"".to_string());
+        plan.learn(Some(10), Some(&first)).expect("first answer");
+        assert!(plan.learn(Some(11), Some(&first)).is_err());
+        assert!(plan.learn(Some(10), Some(&Validator("\"b\"".to_string()))).is_err());
+        assert_eq!(plan.learn(Some(10), Some(&first)), Ok(false));
+    }
+
+    #[test]
+    fn a_released_run_is_claimed_again_without_its_done_segments() {
+        let mut plan = FilePlan::new(Some(WHOLE_BYTES_MAX));
+        assert_eq!(plan.claim(), Some(0..WHOLE_BYTES_MAX));
+        plan.segment_done(0, [0; 32]);
+        plan.release(0);
+        assert_eq!(plan.claim(), Some(SEGMENT_BYTES..WHOLE_BYTES_MAX));
+    }
+}

@@ -1,0 +1,291 @@
+//! Pour: bytes of one run on their way from answers into a staged file, hashed by segment.
+//! Refuses to ask for bytes: it takes what comes and says where it stands.
+
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::data_source::{FetchResponse, SourceError, SourceErrorKind, redacted};
+use crate::digest::{SEGMENT_BYTES, SegmentHasher, segment_count, segment_len};
+use crate::download_error::{DownloadError, DownloadErrorKind};
+use crate::job::Job;
+
+/// Bytes gathered before they are written: large enough that a system call and a change of thread do not count.
+const GATHER_BYTES: u64 = 512 << 10;
+
+/// A run being written.
+#[derive(Debug)]
+pub(crate) struct Pour {
+    file: usize,
+    start: u64,
+    /// Where the next byte to be written belongs.
+    position: u64,
+    /// `None`: to the end of an object whose length nobody said.
+    end: Option<u64>,
+    hasher: Option<SegmentHasher>,
+    gathered: Vec<Bytes>,
+    gathered_bytes: u64,
+    /// Whether what was written may be continued by another answer.
+    is_resumable: bool,
+    is_asked: bool,
+    is_whole_asked: bool,
+}
+
+fn transient(message: String) -> DownloadError {
+    SourceError::new(SourceErrorKind::Transient, message).into()
+}
+
+impl Pour {
+    /// A run that was claimed; an empty one is of unknown length.
+    pub(crate) fn new(file: usize, claim: Range<u64>) -> Pour {
+        let end = (!claim.is_empty()).then_some(claim.end);
+        Pour {
+            file,
+            start: claim.start,
+            position: claim.start,
+            end,
+            hasher: None,
+            gathered: Vec::new(),
+            gathered_bytes: 0,
+            is_resumable: true,
+            is_asked: false,
+            is_whole_asked: false,
+        }
+    }
+
+    pub(crate) fn file(&self) -> usize {
+        self.file
+    }
+
+    /// Where the next byte to be written belongs.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Whether another answer may go on where this one stopped.
+    pub(crate) fn can_resume(&self) -> bool {
+        self.is_resumable
+    }
+
+    /// An object of unknown length has no such part as was asked for: it is empty, perhaps. Asks for all of it next,
+    /// once.
+    pub(crate) fn ask_whole(&mut self, job: &Job) -> bool {
+        let is_unknown = job.plan(self.file, |plan| plan.total().is_none()).unwrap_or(false);
+        is_unknown && self.position == 0 && !std::mem::replace(&mut self.is_whole_asked, true)
+    }
+
+    /// Whether the whole object is to be asked for, without a range.
+    pub(crate) fn is_whole_asked(&self) -> bool {
+        self.is_whole_asked
+    }
+
+    /// What is still to be asked for, if the end is known.
+    pub(crate) fn rest(&self) -> Option<Range<u64>> {
+        self.end.map(|end| self.position + self.gathered_bytes..end)
+    }
+
+    /// Whether every byte of the run has come.
+    pub(crate) fn is_full(&self) -> bool {
+        self.end.is_some_and(|end| self.position + self.gathered_bytes >= end)
+    }
+
+    /// The source's name for messages.
+    pub(crate) fn source(&self, job: &Job) -> String {
+        job.file(self.file).map(|spec| redacted(&spec.url)).unwrap_or_default()
+    }
+
+    /// Checks that an answer is of the wanted object and place, and learns from it.
+    pub(crate) fn accept(&mut self, job: &Job, response: &FetchResponse) -> Result<(), DownloadError> {
+        let spec = job.file(self.file)?;
+        let total = response.total.or_else(|| self.whole_length(response));
+        if let Some(total) = total
+            && total > job.file_bytes_max
+        {
+            let message = format!(
+                "{}: {total} bytes, and no file may have more than {}: raise Limits::file_bytes_max to accept it",
+                self.source(job),
+                job.file_bytes_max
+            );
+            return Err(SourceError::new(SourceErrorKind::Permanent, message).into());
+        }
+        let learnt = job.plan(self.file, |plan| plan.learn(total, response.validator.as_ref()))?;
+        let is_news = learnt.map_err(|mismatch| {
+            let kind = match spec.size {
+                Some(size) if total.is_some_and(|total| total != size) => DownloadErrorKind::Damaged,
+                _ => DownloadErrorKind::Source(SourceErrorKind::Changed),
+            };
+            DownloadError::new(kind, format!("{}: {}", self.source(job), mismatch.0))
+        })?;
+        let has_digest = spec.sha256.is_some() || spec.blake3.is_some();
+        let is_safe = response.validator.is_some() || has_digest;
+        let is_whole = response.length.is_none_or(|length| total == Some(length));
+        if total.is_none() || (!is_safe && response.offset == 0) {
+            // Two answers could be of two versions, and nothing would tell: one request must bring it all.
+            job.plan(self.file, |plan| plan.fetch_whole())?;
+            self.is_resumable = false;
+            if !is_whole {
+                return Err(transient(format!(
+                    "{}: it has no version by which a part could be resumed: the whole object is fetched instead",
+                    self.source(job)
+                )));
+            }
+        }
+        self.place(job, response.offset, total)?;
+        if is_news && let Some(total) = total {
+            job.staging.learnt(self.file, total, response.validator.as_ref()).map_err(disk_error)?;
+            job.show_progress();
+            if job.staging.is_allocated() {
+                // The disk's free space shows it from now on.
+                job.shared.catalogue.allocated(job.task);
+            }
+        }
+        Ok(())
+    }
+
+    /// A whole object's length is that of its body.
+    fn whole_length(&self, response: &FetchResponse) -> Option<u64> {
+        (response.offset == 0 && self.position == 0).then_some(response.length).flatten()
+    }
+
+    /// Settles where the answer's bytes go.
+    fn place(&mut self, job: &Job, offset: u64, total: Option<u64>) -> Result<(), DownloadError> {
+        if offset != self.position {
+            // The source does not do ranges: one request must bring the whole object.
+            job.plan(self.file, |plan| plan.fetch_whole())?;
+            self.is_resumable = false;
+            return Err(transient(format!(
+                "{}: bytes from {} were asked for and come from {offset}: the whole object is fetched instead",
+                self.source(job),
+                self.position
+            )));
+        }
+        if !self.is_asked && self.end.is_none() {
+            self.end = match total {
+                Some(total) if self.is_resumable => Some(self.first_run_end(total)),
+                total => total,
+            };
+        } else if !self.is_resumable {
+            self.end = total;
+        }
+        self.is_asked = true;
+        if let Some(end) = self.end {
+            job.plan(self.file, |plan| plan.set_claim_end(self.start, end))?;
+        }
+        Ok(())
+    }
+
+    /// How much of an object of newly known length the first request goes on to bring.
+    fn first_run_end(&self, total: u64) -> u64 {
+        total.min(self.start + 32 * (1 << 20))
+    }
+
+    /// Takes bytes of the body; more than the run wants are cut off.
+    pub(crate) fn add(&mut self, job: &Job, bytes: Bytes) -> Result<(), DownloadError> {
+        let mut bytes = bytes;
+        if let Some(rest) = self.rest() {
+            let wanted = usize::try_from(rest.end - rest.start).unwrap_or(usize::MAX);
+            bytes.truncate(wanted);
+        }
+        self.gathered_bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.gathered.push(bytes);
+        if self.end.is_none() && self.position + self.gathered_bytes > job.file_bytes_max {
+            return Err(SourceError::new(
+                SourceErrorKind::Permanent,
+                format!(
+                    "{}: its body has no end within {} bytes: raise Limits::file_bytes_max to accept it",
+                    self.source(job),
+                    job.file_bytes_max
+                ),
+            )
+            .into());
+        }
+        if self.gathered_bytes >= GATHER_BYTES { self.flush(job) } else { Ok(()) }
+    }
+
+    /// Writes and hashes what was gathered.
+    pub(crate) fn flush(&mut self, job: &Job) -> Result<(), DownloadError> {
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let gathered = std::mem::take(&mut self.gathered);
+        self.gathered_bytes = 0;
+        job.shared.pool.blocking(|| {
+            for bytes in gathered {
+                self.write(job, &bytes)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn write(&mut self, job: &Job, bytes: &Bytes) -> Result<(), DownloadError> {
+        job.staging.write(self.file, bytes, self.position).map_err(disk_error)?;
+        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let total = job.plan(self.file, |plan| plan.total())?;
+        let Some(total) = total else {
+            // Without a length a segment cannot be told from a whole file: it is hashed from the disk at the end.
+            self.position += len;
+            job.progress.add(len);
+            return Ok(());
+        };
+        let mut rest = bytes.as_ref();
+        while !rest.is_empty() {
+            let index = self.position / SEGMENT_BYTES;
+            let hasher = self.hasher.get_or_insert_with(|| SegmentHasher::new(index, total));
+            let end = index * SEGMENT_BYTES + segment_len(index, total);
+            let room = usize::try_from(end.saturating_sub(self.position)).unwrap_or(usize::MAX);
+            let (now, later) = rest.split_at(room.min(rest.len()));
+            if now.is_empty() {
+                return Err(transient(format!("{}: bytes after the end", self.source(job))));
+            }
+            hasher.update(now);
+            let now_len = u64::try_from(now.len()).unwrap_or(u64::MAX);
+            self.position += now_len;
+            job.progress.add(now_len);
+            rest = later;
+            if self.position == end {
+                let value = self.hasher.take().and_then(|hasher| hasher.finish());
+                let value = value.ok_or_else(|| transient(format!("{}: bad segment", self.source(job))))?;
+                let segment_bytes = segment_len(index, total);
+                job.staging.segment_done(self.file, index, segment_bytes, &value).map_err(disk_error)?;
+                job.plan(self.file, |plan| plan.segment_done(index, value))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The body has ended.
+    pub(crate) fn end(&mut self, job: &Job) -> Result<(), DownloadError> {
+        self.flush(job)?;
+        match self.end {
+            Some(end) if self.position >= end => Ok(()),
+            Some(end) => Err(transient(format!(
+                "{}: the body ended {} bytes too early",
+                self.source(job),
+                end - self.position
+            ))),
+            None => self.end_of_unknown(job),
+        }
+    }
+
+    /// A body of unknown length has ended, and where it did is the object's length.
+    fn end_of_unknown(&mut self, job: &Job) -> Result<(), DownloadError> {
+        let total = self.position;
+        let learnt = job.plan(self.file, |plan| plan.learn(Some(total), None))?;
+        learnt.map_err(|mismatch| transient(format!("{}: {}", self.source(job), mismatch.0)))?;
+        job.shared.pool.blocking(|| {
+            job.staging.learnt(self.file, total, None).map_err(disk_error)?;
+            for index in 0..segment_count(total) {
+                let value = job.staging.hash_segment(self.file, index, total).map_err(disk_error)?;
+                let value = value.ok_or_else(|| transient(format!("{}: bad segment", self.source(job))))?;
+                let segment_bytes = segment_len(index, total);
+                job.staging.segment_done(self.file, index, segment_bytes, &value).map_err(disk_error)?;
+                job.plan(self.file, |plan| plan.segment_done(index, value))?;
+            }
+            Ok(())
+        })
+    }
+}
+
+fn disk_error(error: std::io::Error) -> DownloadError {
+    DownloadError::disk("staging", &error)
+}

@@ -1,0 +1,255 @@
+//! Staging: the files of one chunk while they are fetched, outside of what anybody may see.
+//! Refuses to publish: it makes the files, keeps account of their segments, and takes up where a crash left them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use host::{Disk, File};
+
+use crate::data_chunk::ChunkId;
+use crate::data_source::Validator;
+use crate::digest::{ChainingValue, SEGMENT_BYTES, SegmentHasher, segment_len};
+use crate::file_spec::CheckedChunk;
+use crate::layout;
+use crate::part_map::{PartMap, PartRecord};
+use crate::plan::FilePlan;
+
+/// The longest part map that is read back; a longer one is started over.
+const PARTS_BYTES_MAX: u64 = 256 << 20;
+
+/// Bytes read at once when segments are hashed from the disk.
+const READ_BYTES: usize = 256 << 10;
+
+/// One chunk's staging directory.
+#[derive(Debug)]
+pub(crate) struct Staging {
+    disk: Disk,
+    path: PathBuf,
+    names: Vec<String>,
+    /// Held for opening files and for appending a line to the part map.
+    open: Mutex<Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    files: Vec<Option<File>>,
+    parts: File,
+    parts_len: u64,
+}
+
+impl Staging {
+    /// Opens a chunk's staging directory, and says what of the chunk is in it already.
+    ///
+    /// What the part map says is believed only where the bytes on disk hash to it: after a power cut the map may know of
+    /// bytes that never reached the disk.
+    pub(crate) fn open(disk: &Disk, chunk: &CheckedChunk) -> io::Result<(Staging, Vec<FilePlan>)> {
+        let path = layout::staging_path(&chunk.id);
+        match disk.create_dir(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let names: Vec<String> = chunk.files.iter().map(|file| file.name.clone()).collect();
+        let (map, parts) = match Self::open_parts(disk, &path, chunk)? {
+            Some((map, parts)) => (map, parts),
+            None => Self::begin(disk, &path, chunk)?,
+        };
+        let parts_len = u64::try_from(map.valid_len()).unwrap_or(u64::MAX);
+        let open = Open { files: vec![None; names.len()], parts, parts_len };
+        let staging = Staging { disk: disk.clone(), path, names, open: Mutex::new(open) };
+        let plans = chunk.files.iter().enumerate();
+        let plans = plans.map(|(file, spec)| staging.resume(file, spec.size, &map)).collect();
+        Ok((staging, plans))
+    }
+
+    fn open_parts(disk: &Disk, path: &Path, chunk: &CheckedChunk) -> io::Result<Option<(PartMap, File)>> {
+        let parts = match disk.edit_file(&path.join(layout::PARTS)) {
+            Ok(parts) => parts,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let len = parts.len()?;
+        if len > PARTS_BYTES_MAX {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
+        parts.read_exact_at(&mut bytes, 0)?;
+        let map = PartMap::decode(&bytes);
+        if !map.is_of(chunk) {
+            return Ok(None);
+        }
+        parts.set_len(u64::try_from(map.valid_len()).unwrap_or_default())?;
+        Ok(Some((map, parts)))
+    }
+
+    /// Starts with nothing: whatever another descriptor left here goes.
+    fn begin(disk: &Disk, path: &Path, chunk: &CheckedChunk) -> io::Result<(PartMap, File)> {
+        disk.remove_tree(path)?;
+        disk.create_dir(path)?;
+        let parts = disk.create_file(&path.join(layout::PARTS))?;
+        let header = PartMap::header(chunk);
+        parts.write_all_at(&header, 0)?;
+        Ok((PartMap::decode(&header), parts))
+    }
+
+    fn resume(&self, file: usize, size: Option<u64>, map: &PartMap) -> FilePlan {
+        let mut plan = FilePlan::new(size);
+        let Some(total) = map.total(file).filter(|total| size.is_none_or(|size| size == *total)) else {
+            return plan;
+        };
+        let Ok(staged) = self.reopen(file) else { return plan };
+        if staged.len().is_ok_and(|len| len < total) {
+            return plan;
+        }
+        let mut done = BTreeMap::new();
+        for (index, _, value) in map.segments(file) {
+            if let Ok(Some(found)) = self.hash_segment(file, index, total)
+                && found == *value
+            {
+                done.insert(index, found);
+            }
+        }
+        let validator = map.validator(file).map(|text| Validator(text.to_string()));
+        plan.resume(total, validator, done);
+        plan
+    }
+
+    fn opened(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn name(&self, file: usize) -> io::Result<&str> {
+        self.names.get(file).map(String::as_str).ok_or_else(no_such_file)
+    }
+
+    fn reopen(&self, file: usize) -> io::Result<File> {
+        let staged = self.disk.edit_file(&self.path.join(self.name(file)?))?;
+        if let Some(slot) = self.opened().files.get_mut(file) {
+            *slot = Some(staged.clone());
+        }
+        Ok(staged)
+    }
+
+    fn file(&self, file: usize) -> io::Result<File> {
+        if let Some(Some(open)) = self.opened().files.get(file) {
+            return Ok(open.clone());
+        }
+        let path = self.path.join(self.name(file)?);
+        let staged = match self.disk.create_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.disk.edit_file(&path)?,
+            created => created?,
+        };
+        let mut open = self.opened();
+        let slot = open.files.get_mut(file).ok_or_else(no_such_file)?;
+        Ok(slot.get_or_insert(staged).clone())
+    }
+
+    /// An object's length and version are known: its room is taken, and older segments of it are worth nothing.
+    pub(crate) fn learnt(&self, file: usize, total: u64, validator: Option<&Validator>) -> io::Result<()> {
+        let staged = self.file(file)?;
+        if staged.len()? != total {
+            staged.set_len(total)?;
+            if total > 0 {
+                staged.preallocate(total)?;
+            }
+        }
+        let validator = validator.map(|validator| validator.0.as_str());
+        self.append(&PartMap::record(&PartRecord::Object { file, total, validator }))
+    }
+
+    /// Writes bytes of a file to their place.
+    pub(crate) fn write(&self, file: usize, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file(file)?.write_all_at(bytes, offset)
+    }
+
+    /// A segment is written whole. The line is not synced: what it says is checked against the bytes when it is read.
+    pub(crate) fn segment_done(
+        &self,
+        file: usize,
+        segment: u64,
+        len: u64,
+        value: &ChainingValue,
+    ) -> io::Result<()> {
+        self.append(&PartMap::record(&PartRecord::Segment { file, segment, len, value: *value }))
+    }
+
+    fn append(&self, line: &[u8]) -> io::Result<()> {
+        let mut open = self.opened();
+        open.parts.write_all_at(line, open.parts_len)?;
+        open.parts_len += u64::try_from(line.len()).unwrap_or(u64::MAX);
+        Ok(())
+    }
+
+    /// What stands for a segment as it is on disk; `None` when the file is shorter than that.
+    pub(crate) fn hash_segment(
+        &self,
+        file: usize,
+        segment: u64,
+        total: u64,
+    ) -> io::Result<Option<ChainingValue>> {
+        let mut hasher = SegmentHasher::new(segment, total);
+        let begin = segment * SEGMENT_BYTES;
+        let end = begin + segment_len(segment, total);
+        self.read(file, begin..end, |bytes| hasher.update(bytes))?;
+        Ok(hasher.finish())
+    }
+
+    /// Gives the bytes of a part of a file, in order and in pieces.
+    pub(crate) fn read(
+        &self,
+        file: usize,
+        range: std::ops::Range<u64>,
+        mut take: impl FnMut(&[u8]),
+    ) -> io::Result<()> {
+        let staged = self.file(file)?;
+        let mut buffer = vec![0; READ_BYTES];
+        let mut position = range.start;
+        while position < range.end {
+            let wanted = usize::try_from(range.end - position).unwrap_or(usize::MAX).min(READ_BYTES);
+            let piece = buffer.get_mut(..wanted).unwrap_or_default();
+            staged.read_exact_at(piece, position)?;
+            take(piece);
+            position += u64::try_from(wanted).unwrap_or(u64::MAX);
+        }
+        Ok(())
+    }
+
+    /// The staged files, to be synced before they are published.
+    pub(crate) fn files(&self) -> io::Result<Vec<File>> {
+        (0..self.names.len()).map(|file| self.file(file)).collect()
+    }
+
+    /// Makes an empty file for an object of no bytes, which no request ever writes.
+    pub(crate) fn make_empty(&self, file: usize) -> io::Result<()> {
+        self.file(file)?.set_len(0)
+    }
+
+    /// Whether every file has taken its room.
+    pub(crate) fn is_allocated(&self) -> bool {
+        self.opened().files.iter().all(Option::is_some)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+/// Removes what is staged of a chunk, if anything is.
+pub(crate) fn discard(disk: &Disk, id: &ChunkId) -> io::Result<()> {
+    match disk.remove_tree(&layout::staging_path(id)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn no_such_file() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "the chunk has no such file")
+}
+
+impl fmt::Display for Staging {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.disk.root().join(&self.path).display())
+    }
+}

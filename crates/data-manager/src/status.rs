@@ -1,0 +1,139 @@
+//! Answers to "what is going on": per chunk, per source, in total.
+//! Refuses to hold state of its own: these are copies, true at the moment of the call.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::assignment::Priority;
+use crate::data_chunk::{BlockRange, ChunkId, DatasetId};
+
+/// Where a chunk is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ChunkState {
+    /// Waiting for its turn.
+    Queued,
+    /// Waiting for its next try after a failure.
+    Failed,
+    /// Being downloaded.
+    Staging,
+    /// Published and visible.
+    Ready,
+    /// Hidden, waiting for the last pin to be dropped.
+    Retired,
+    /// Being removed.
+    Removing,
+}
+
+/// All that is known of one chunk.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct ChunkStatus {
+    /// The chunk.
+    pub id: ChunkId,
+    /// Its dataset.
+    pub dataset_id: DatasetId,
+    /// Its blocks, half-open.
+    pub block_range: BlockRange,
+    /// Where it is on its way.
+    pub state: ChunkState,
+    /// Whether it is wanted: asked for, and not deleted since.
+    pub is_wanted: bool,
+    /// Its place among the downloads.
+    pub priority: Priority,
+    /// How often a download of it has failed in a row.
+    pub attempts: u32,
+    /// Why the last try failed.
+    pub last_error: Option<String>,
+    /// How long until the next try.
+    pub next_try_in: Option<Duration>,
+    /// Where its first file comes from, without query and user information.
+    pub source: Option<String>,
+    /// Bytes staged or, when ready, held.
+    pub bytes_done: u64,
+    /// Bytes in all, when known.
+    pub bytes_total: Option<u64>,
+    /// How many pins are on it now.
+    pub pins: usize,
+    /// How long it has been pinned without a break.
+    pub pinned_for: Option<Duration>,
+    /// Where its files are, when it is ready.
+    pub path: Option<PathBuf>,
+}
+
+/// A download that is under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChunkProgress {
+    /// The chunk.
+    pub id: ChunkId,
+    /// Its dataset.
+    pub dataset_id: DatasetId,
+    /// Its blocks, half-open.
+    pub block_range: BlockRange,
+    /// Bytes staged so far, those of earlier runs included.
+    pub bytes_done: u64,
+    /// Bytes in all, once every file's length is known.
+    pub bytes_total: Option<u64>,
+}
+
+/// Plain counters and gauges of the whole hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Totals {
+    /// Chunks that are visible.
+    pub ready: u64,
+    /// Bytes of visible chunks.
+    pub ready_bytes: u64,
+    /// Chunks that wait for their turn.
+    pub queued: u64,
+    /// Chunks that wait for their next try.
+    pub failed: u64,
+    /// Chunks being downloaded.
+    pub staging: u64,
+    /// Hidden chunks that wait for their last pin.
+    pub retired: u64,
+    /// Chunks being removed.
+    pub removing: u64,
+    /// Body bytes received since the start.
+    pub fetched_bytes: u64,
+    /// Chunks published since the start.
+    pub published: u64,
+    /// Chunks removed since the start.
+    pub removed: u64,
+    /// Tries that failed since the start.
+    pub failures: u64,
+    /// Chunks found damaged since the start.
+    pub damaged: u64,
+    /// Requests open now.
+    pub connections: u64,
+}
+
+/// How a source does.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SourceStatus {
+    /// Scheme, host and port.
+    pub source: String,
+    /// Requests that succeeded.
+    pub successes: u64,
+    /// Requests that failed.
+    pub failures: u64,
+    /// Why the last one failed.
+    pub last_error: Option<String>,
+    /// How long it is left alone, if it is.
+    pub closed_for: Option<Duration>,
+    /// Requests open now.
+    pub connections: u32,
+}
+
+/// A chunk that is pinned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PinStatus {
+    /// The chunk.
+    pub id: ChunkId,
+    /// How many pins are on it.
+    pub pins: usize,
+    /// How long it has been pinned without a break, to a second.
+    pub pinned_for: Duration,
+    /// Whether its files wait for this pin to be dropped.
+    pub blocks_removal: bool,
+}

@@ -1,0 +1,263 @@
+//! Verify: looks whether what is on disk is what was published, by length after a start, by digest when asked.
+//! Refuses to repair: damaged chunks are reported to the catalogue, which puts them aside and has them fetched anew.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use host::Disk;
+use tokio::sync::oneshot;
+use url::Url;
+
+use crate::assignment::Priority;
+use crate::bandwidth::Bandwidth;
+use crate::chunk_ref::{ChunkRef, Resident};
+use crate::data_catalogue::Wanted;
+use crate::data_chunk::{ChunkId, hex_id};
+use crate::digest::{SEGMENT_BYTES, SegmentHasher, file_hash, segment_count, segment_len};
+use crate::file_spec::{CheckedChunk, FileSpec};
+use crate::job::Shared;
+use crate::local_data_source::{LocalDataSource, chunk_path, is_absent};
+use crate::manifest::{Manifest, ManifestFile};
+use crate::record::Record;
+use crate::scan::{self, Seen, Walk};
+
+/// Directories looked at without a pause for other work.
+const STEP_DIRECTORIES: usize = 64;
+
+/// Bytes read at once while hashing.
+const READ_BYTES: usize = 256 << 10;
+
+/// Which chunks to verify, and how fast.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Verify {
+    /// These chunks; none means all that are ready.
+    pub chunks: Vec<ChunkId>,
+    /// Bytes a second to read at most.
+    pub bytes_per_second_max: Option<u64>,
+}
+
+/// What a verification found.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct VerifyReport {
+    /// Chunks whose bytes are what was published.
+    pub sound: u64,
+    /// Chunks that have no digests to compare with, because another program put them there: only lengths were checked.
+    pub without_digest: u64,
+    /// Bytes that were read.
+    pub bytes: u64,
+    /// Chunks that were found damaged, and how. They are hidden, put aside, and fetched anew where their source is known.
+    pub damaged: Vec<(ChunkId, String)>,
+}
+
+/// A verification under way. Dropping it does not stop it.
+#[derive(Debug)]
+pub struct Verification {
+    pub(crate) report: oneshot::Receiver<VerifyReport>,
+}
+
+impl Verification {
+    /// Waits for the end, blocking the thread.
+    ///
+    /// Returns `None` if the hold was closed before.
+    ///
+    /// # Panics
+    /// Inside an async task: use [`Verification::finished`] there.
+    pub fn wait(self) -> Option<VerifyReport> {
+        self.report.blocking_recv().ok()
+    }
+
+    /// Waits for the end. Returns `None` if the hold was closed before.
+    pub async fn finished(self) -> Option<VerifyReport> {
+        self.report.await.ok()
+    }
+}
+
+/// After a start: empties the trash, and compares the catalogue with the directories.
+pub(crate) async fn settle(shared: Arc<Shared>, source: Arc<LocalDataSource>) {
+    if let Err(error) = shared.pool.blocking(|| source.empty_trash()) {
+        tracing::warn!(%error, "the trash could not be emptied; the next start tries again");
+    }
+    find_missing(&shared, &source).await;
+    if let Err(error) = find_unknown(&shared, &source).await {
+        tracing::warn!(%error, "the data directory could not be walked to its end");
+    }
+}
+
+/// Chunks of the catalogue whose directories are not what they should be.
+async fn find_missing(shared: &Shared, source: &LocalDataSource) {
+    let snapshot = shared.catalogue.snapshot();
+    let ids: Vec<ChunkId> = snapshot
+        .iter()
+        .filter(|resident| resident.place().dir() == source.dir())
+        .map(|resident| *resident.id())
+        .collect();
+    drop(snapshot);
+    for step in ids.chunks(STEP_DIRECTORIES) {
+        shared.pool.blocking(|| {
+            for id in step {
+                let Some(pin) = shared.catalogue.get(id) else { continue };
+                if let Err(reason) = check_lengths(source, &pin.resident().record()) {
+                    report(shared, source, pin.resident(), &reason);
+                }
+            }
+        });
+        tokio::task::yield_now().await;
+    }
+}
+
+fn check_lengths(source: &LocalDataSource, record: &Record) -> Result<(), String> {
+    let path = chunk_path(record);
+    let checked = if record.foreign_path.is_some() {
+        source.disk().stat(&path).map(drop)
+    } else {
+        source.manifest(record).and_then(|manifest| scan::check_sizes(source.disk(), &path, &manifest))
+    };
+    checked.map_err(|error| error.to_string())
+}
+
+/// Directories that stand where chunks stand and are not in the catalogue.
+async fn find_unknown(shared: &Shared, source: &LocalDataSource) -> io::Result<()> {
+    let mut walk = Walk::new();
+    loop {
+        for _ in 0..STEP_DIRECTORIES {
+            let Some(path) = shared.pool.blocking(|| walk.next(source.disk()))? else { return Ok(()) };
+            shared.pool.blocking(|| judge(shared, source, &path))?;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn judge(shared: &Shared, source: &LocalDataSource, path: &Path) -> io::Result<()> {
+    let key_id = crate::layout::parse_chunk_path(path).map(|key| key.id);
+    if key_id.is_some_and(|id| shared.catalogue.is_known(&id)) {
+        return Ok(());
+    }
+    match scan::look(source.disk(), source.dir(), path) {
+        // A whole chunk that the catalogue does not know: the index was lost, or somebody put it there.
+        Seen::Chunk(record) => {
+            shared.catalogue.found_ready(record);
+            Ok(())
+        }
+        Seen::Damaged { id, reason } => {
+            // Looked at again, because it may have been on its way in or out meanwhile.
+            let is_stray = !shared.catalogue.is_known(&id)
+                && !matches!(source.disk().stat(path), Err(error) if is_absent(&error));
+            if is_stray {
+                tracing::warn!(chunk = hex_id(&id), %reason, "an incomplete directory in a chunk's place is put aside");
+                source.put_aside(&id, path)?;
+            }
+            Ok(())
+        }
+        Seen::Stranger => Ok(()),
+    }
+}
+
+fn report(shared: &Shared, source: &LocalDataSource, resident: &Arc<Resident>, reason: &str) -> bool {
+    let record = resident.record();
+    let again = source.manifest(&record).ok().and_then(|manifest| wanted_again(&manifest));
+    tracing::warn!(chunk = hex_id(&record.id), reason, refetch = again.is_some(), "a chunk is damaged");
+    shared.catalogue.damaged(record.id, reason.to_string(), again)
+}
+
+/// The descriptor of a chunk as its manifest remembers it, with the digests of what was published.
+fn wanted_again(manifest: &Manifest) -> Option<Wanted> {
+    let spec = |file: &ManifestFile| {
+        Some(FileSpec {
+            name: file.name.clone(),
+            url: Url::parse(file.url.as_ref()?).ok()?,
+            size: Some(file.size),
+            sha256: None,
+            blake3: Some(file.blake3),
+        })
+    };
+    let chunk = CheckedChunk {
+        id: manifest.id,
+        dataset_id: manifest.dataset_id,
+        block_range: manifest.block_range.clone(),
+        files: manifest.files.iter().map(spec).collect::<Option<Vec<_>>>()?,
+    };
+    Some(Wanted { chunk: Arc::new(chunk), priority: Priority::default() })
+}
+
+/// Reads and hashes chunks.
+pub(crate) async fn verify(
+    shared: Arc<Shared>,
+    sources: Vec<Arc<LocalDataSource>>,
+    what: Verify,
+    reply: oneshot::Sender<VerifyReport>,
+) {
+    let ids = if what.chunks.is_empty() {
+        let snapshot = shared.catalogue.snapshot();
+        snapshot.iter().map(|resident| *resident.id()).collect()
+    } else {
+        what.chunks
+    };
+    let rate = Bandwidth::new(what.bytes_per_second_max);
+    let mut found = VerifyReport::default();
+    for id in ids {
+        let Some(pin) = shared.catalogue.get(&id) else { continue };
+        let dir = usize::from(pin.resident().place().dir());
+        let Some(source) = sources.get(dir) else { continue };
+        match verify_chunk(&shared, source, &pin, &rate, &mut found).await {
+            Ok(()) => {}
+            Err(reason) => {
+                if report(&shared, source, pin.resident(), &reason) {
+                    found.damaged.push((id, reason));
+                }
+            }
+        }
+    }
+    // Whoever asked may have stopped waiting.
+    drop(reply.send(found));
+}
+
+async fn verify_chunk(
+    shared: &Shared,
+    source: &LocalDataSource,
+    pin: &ChunkRef,
+    rate: &Bandwidth,
+    found: &mut VerifyReport,
+) -> Result<(), String> {
+    let record = pin.resident().record();
+    shared.pool.blocking(|| check_lengths(source, &record))?;
+    if record.foreign_path.is_some() {
+        found.without_digest += 1;
+        return Ok(());
+    }
+    let manifest = shared.pool.blocking(|| source.manifest(&record)).map_err(|error| error.to_string())?;
+    let path = chunk_path(&record);
+    for file in &manifest.files {
+        let mut values = Vec::new();
+        for segment in 0..segment_count(file.size) {
+            let bytes = segment_len(segment, file.size);
+            rate.pass(bytes).await;
+            let value =
+                shared.pool.blocking(|| hash(source.disk(), &path.join(&file.name), segment, file.size));
+            values.push(value.map_err(|error| error.to_string())?);
+            found.bytes += bytes;
+            tokio::task::yield_now().await;
+        }
+        if file_hash(file.size, &values) != Some(file.blake3) {
+            return Err(format!("{}: its bytes are not the ones that were published", file.name));
+        }
+    }
+    found.sound += 1;
+    Ok(())
+}
+
+fn hash(disk: &Disk, path: &Path, segment: u64, file_len: u64) -> io::Result<[u8; 32]> {
+    let file = disk.open_file(path)?;
+    let mut hasher = SegmentHasher::new(segment, file_len);
+    let mut position = segment * SEGMENT_BYTES;
+    let end = position + segment_len(segment, file_len);
+    let mut buffer = vec![0; READ_BYTES];
+    while position < end {
+        let wanted = usize::try_from(end - position).unwrap_or(usize::MAX).min(READ_BYTES);
+        let piece = buffer.get_mut(..wanted).unwrap_or_default();
+        file.read_exact_at(piece, position)?;
+        hasher.update(piece);
+        position += u64::try_from(wanted).unwrap_or(u64::MAX);
+    }
+    hasher.finish().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the segment is not whole"))
+}

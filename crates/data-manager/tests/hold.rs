@@ -1,0 +1,158 @@
+//! The hold as a worker uses it: downloads, finds, pins, deletes, restarts. Fails when one of the promises of
+//! design section 3.2 breaks.
+#![expect(clippy::disallowed_methods, reason = "tests look at files as an outsider would")]
+
+mod fixture;
+
+use std::time::Duration;
+
+use data_manager::data_chunk::DataChunkRef;
+use data_manager::error::ErrorKind;
+use data_manager::event::Event;
+use fixture::{DATASET, PATIENCE, World, expect_event, files, id, is_whole};
+
+#[test]
+fn a_chunk_is_downloaded_found_by_every_block_and_whole() {
+    let world = World::new(1);
+    let hold = world.open();
+    hold.download_chunk(world.chunk(1)).unwrap();
+    let chunk = hold.wait_chunk(id(1), PATIENCE).unwrap();
+    assert!(is_whole(chunk.path(), 1, &files()));
+    for block in 10..20 {
+        assert_eq!(hold.find_chunk(DATASET, block).unwrap().id(), id(1));
+    }
+    assert!(hold.find_chunk(DATASET, 9).is_none());
+    assert!(hold.find_chunk(DATASET, 20).is_none());
+    assert_eq!(hold.list_chunks(), [id(1)]);
+}
+
+#[test]
+fn a_deleted_chunk_is_hidden_at_once_and_removed_after_its_last_pin() {
+    let world = World::new(1);
+    let hold = world.open();
+    hold.download_chunk(world.chunk(1)).unwrap();
+    let pin = hold.wait_chunk(id(1), PATIENCE).unwrap();
+    let second = pin.clone();
+    let mut watch = hold.watch();
+    assert!(hold.delete_chunk(id(1)));
+    assert!(hold.find_chunk(DATASET, 12).is_none(), "hidden when the call returns");
+    assert!(hold.list_chunks().is_empty());
+    drop(pin);
+    assert!(is_whole(second.path(), 1, &files()), "the second pin still holds it");
+    assert!(hold.pins().iter().any(|pin| pin.blocks_removal && pin.pins == 1));
+    let path = second.path().to_path_buf();
+    drop(second);
+    expect_event(&mut watch, "the removal", |event| *event == Event::Removed(id(1)));
+    assert!(!path.exists());
+}
+
+#[test]
+fn a_download_of_a_retired_chunk_revives_it_without_fetching() {
+    let world = World::new(1);
+    let hold = world.open();
+    hold.download_chunk(world.chunk(1)).unwrap();
+    let pin = hold.wait_chunk(id(1), PATIENCE).unwrap();
+    let sent = world.origin.bytes_sent();
+    hold.delete_chunk(id(1));
+    hold.download_chunk(world.chunk(1)).unwrap();
+    assert!(hold.find_chunk(DATASET, 12).is_some(), "ready again when the call returns");
+    drop(pin);
+    hold.close();
+    let hold = world.open();
+    assert_eq!(hold.list_chunks(), [id(1)], "the revived chunk survives a restart");
+    assert_eq!(world.origin.bytes_sent(), sent);
+}
+
+#[test]
+fn the_same_id_with_other_content_is_refused() {
+    let world = World::new(1);
+    let hold = world.open();
+    hold.download_chunk(world.chunk(1)).unwrap();
+    hold.wait_chunk(id(1), PATIENCE).unwrap();
+    let mut other = world.chunk(1);
+    other.block_range = 10..21;
+    assert_eq!(hold.download_chunk(other).unwrap_err().kind(), ErrorKind::Conflict);
+    let mut other = world.chunk(1);
+    other.dataset_id = [8; 32];
+    assert_eq!(hold.download_chunk(other).unwrap_err().kind(), ErrorKind::Conflict);
+    let mut other = world.chunk(1);
+    other.files.remove("logs.parquet");
+    assert_eq!(hold.download_chunk(other).unwrap_err().kind(), ErrorKind::Conflict);
+    let mut refreshed = world.chunk(1);
+    refreshed.files.values_mut().for_each(|url| url.push_str("?signature=new"));
+    hold.download_chunk(refreshed).unwrap();
+}
+
+#[test]
+fn a_restart_finds_exactly_the_complete_chunks() {
+    let world = World::new(3);
+    let hold = world.open();
+    for number in 1..=3 {
+        hold.download_chunk(world.chunk(number)).unwrap();
+    }
+    let view = hold.wait_ready(DATASET, 10..40, PATIENCE).unwrap();
+    assert_eq!(view.chunks.len(), 3);
+    drop(view);
+    hold.delete_chunk(id(2));
+    hold.wait_gone(id(2), PATIENCE).unwrap();
+    drop(hold);
+    let hold = world.open();
+    let mut chunks = hold.list_chunks();
+    chunks.sort_unstable();
+    assert_eq!(chunks, [id(1), id(3)]);
+    let view = hold.find_range(DATASET, 10..40);
+    assert_eq!(view.gaps, [20..30]);
+    assert_eq!(hold.coverage(DATASET), [10..20, 30..40]);
+}
+
+#[test]
+fn a_chunk_deleted_under_a_pin_stays_deleted_after_a_restart() {
+    let world = World::new(1);
+    let hold = world.open();
+    hold.download_chunk(world.chunk(1)).unwrap();
+    let pin = hold.wait_chunk(id(1), PATIENCE).unwrap();
+    hold.delete_chunk(id(1));
+    hold.close();
+    assert!(is_whole(pin.path(), 1, &files()), "pins stay valid when the hold is closed");
+    let hold = world.open();
+    assert!(hold.list_chunks().is_empty());
+    hold.wait_gone(id(1), PATIENCE).unwrap();
+    assert!(!pin.path().exists());
+}
+
+#[test]
+fn a_missing_object_is_visible_with_its_reason_and_delays_nobody() {
+    let world = World::new(2);
+    world.origin.remove("1/logs.parquet");
+    let hold = world.open();
+    let mut watch = hold.watch();
+    hold.download_chunk(world.chunk(1)).unwrap();
+    hold.download_chunk(world.chunk(2)).unwrap();
+    hold.wait_chunk(id(2), PATIENCE).unwrap();
+    let event = expect_event(&mut watch, "the failure", |event| matches!(event, Event::Failed { .. }));
+    let Event::Failed { id: failed, reason, next_try } = event else { unreachable!() };
+    assert_eq!(failed, id(1));
+    assert!(reason.contains("404") && reason.contains("logs.parquet"), "{reason}");
+    assert!(next_try.unwrap() >= Duration::from_secs(30), "a missing object is asked for rarely");
+    let why = hold.why(DATASET, 12);
+    assert!(why[0].last_error.as_ref().unwrap().contains("404"));
+}
+
+#[test]
+fn a_second_hold_on_the_directory_is_refused_with_the_owners_pid() {
+    let world = World::new(0);
+    let _hold = world.open();
+    let error = data_manager::data_manager::DataManagerImpl::open(world.options()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Locked);
+    assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+}
+
+#[test]
+fn a_hold_can_be_dropped_inside_an_async_task() {
+    let world = World::new(1);
+    let hold = world.open();
+    hold.download_chunk(world.chunk(1)).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async move { drop(hold) });
+    world.open();
+}

@@ -1,0 +1,102 @@
+//! `File`: the handle to one open file, read and written at offsets.
+//! It refuses to keep a position: two users of one handle cannot disturb each other.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::disk::failed;
+use crate::media::Content;
+
+/// An open file. Cloning is cheap, all clones are the same open file; it closes when the last one is dropped.
+///
+/// Renaming or removing the path does not disturb it.
+#[derive(Clone)]
+pub struct File {
+    /// Where it was when it was opened: for messages only.
+    path: Arc<Path>,
+    content: Arc<dyn Content>,
+}
+
+impl File {
+    pub(crate) fn new(path: Arc<Path>, content: Arc<dyn Content>) -> File {
+        File { path, content }
+    }
+
+    /// Reads what is there at `offset`, perhaps less than the buffer holds; 0 at or after the end.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        loop {
+            match self.content.read_at(buffer, offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => return done.map_err(|cause| self.failed("read", cause)),
+            }
+        }
+    }
+
+    /// Fills the buffer from `offset`. A file that ends before is `UnexpectedEof`.
+    pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let wanted = buffer.len();
+        let (mut rest, mut next) = (buffer, offset);
+        while !rest.is_empty() {
+            let read = self.read_at(rest, next)?;
+            if read == 0 {
+                let message = format!("the file ends before {wanted} bytes from {offset}");
+                return Err(self.failed("read", io::Error::new(io::ErrorKind::UnexpectedEof, message)));
+            }
+            rest = rest.get_mut(read..).unwrap_or_default();
+            next = next.saturating_add(read as u64);
+        }
+        Ok(())
+    }
+
+    /// Writes all the bytes at `offset`; a gap before them reads as zeros. Not durable before [`File::sync`].
+    ///
+    /// After an error any part of the bytes may have been written.
+    pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.content.write_all_at(bytes, offset).map_err(|cause| self.failed("write", cause))
+    }
+
+    /// How many bytes the file holds.
+    #[expect(clippy::len_without_is_empty, reason = "asking costs a system call; callers compare the length")]
+    pub fn len(&self) -> io::Result<u64> {
+        self.content.len().map_err(|cause| self.failed("measure", cause))
+    }
+
+    /// Cuts the file, or extends it with zeros that take no room on the disk.
+    pub fn set_len(&self, len: u64) -> io::Result<()> {
+        self.content.set_len(len).map_err(|cause| self.failed("set the length of", cause))
+    }
+
+    /// Takes the room for `len` bytes, so that `StorageFull` comes now; extends a shorter file with zeros.
+    ///
+    /// Where the file system cannot reserve room, only the length changes.
+    pub fn preallocate(&self, len: u64) -> io::Result<()> {
+        self.content.preallocate(len).map_err(|cause| self.failed("preallocate", cause))
+    }
+
+    /// Makes the bytes and the length durable (not the name: [`Disk::sync_dir`](crate::Disk::sync_dir)).
+    ///
+    /// After an error nothing is known, and trying again proves nothing: the system marks what it failed to write as
+    /// written. Treat the file as failed until it was read anew from the device ([`File::evict`]).
+    pub fn sync(&self) -> io::Result<()> {
+        self.content.sync().map_err(|cause| self.failed("sync", cause))
+    }
+
+    /// Drops what memory caches of the file, so that the next read comes from the device. Unsynced bytes stay.
+    ///
+    /// The simulation has no cache: nothing happens there.
+    pub fn evict(&self) -> io::Result<()> {
+        self.content.evict().map_err(|cause| self.failed("evict", cause))
+    }
+
+    fn failed(&self, what: &'static str, cause: io::Error) -> io::Error {
+        failed(what, &self.path, cause)
+    }
+}
+
+impl fmt::Debug for File {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "File({})", self.path.display())
+    }
+}

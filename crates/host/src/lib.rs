@@ -1,0 +1,43 @@
+//! All that Loghold asks of the machine: a disk that publishes durably, and a clock, each with a simulated twin.
+//! It refuses to know what is stored: no format, no chunk and no network appears here.
+//!
+//! | Where | What |
+//! |---|---|
+//! | [`Disk`], [`File`] | the handles that everybody holds; paths are relative to one root and no symbolic link is followed |
+//! | [`DirLock`] | one owner of a directory at a time; a dead owner's lock needs no removal |
+//! | [`Clock`] | monotonic time, a cheap coarse time for statistics, and wall time |
+//! | [`sim::SimDisk`], [`sim::ManualClock`] | the twins: power cuts, torn writes, failing calls, a clock moved by hand |
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! let sim = host::sim::SimDisk::new(7);
+//! let disk = sim.disk();
+//! disk.publish_file(Path::new("position"), b"42")?;
+//! sim.crash();
+//!
+//! let position = sim.disk().open_file(Path::new("position"))?;
+//! let mut bytes = [0; 2];
+//! position.read_exact_at(&mut bytes, 0)?;
+//! assert_eq!(&bytes, b"42");
+//! # Ok::<(), std::io::Error>(())
+//! ```
+
+#[cfg(not(target_os = "linux"))]
+compile_error!("host uses Linux system calls (openat2, renameat2, syncfs); no other system is supported yet");
+
+mod clock;
+mod disk;
+mod file;
+mod lock;
+mod media;
+mod path;
+mod publish;
+mod real;
+pub mod sim;
+
+pub use clock::{Clock, TimeSource};
+pub use disk::{Disk, Entry, Kind, Space, Stat};
+pub use file::File;
+pub use lock::{DirLock, LockError};
+pub use publish::is_unpublished;

@@ -1,0 +1,61 @@
+//! One open file of the machine.
+//! It refuses anything but regular files: a pipe or a device could hang or do harm.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
+
+use rustix::fs::{Advice, FallocateFlags, FileType, fadvise, fallocate, fdatasync, fstat};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::disk::not_regular;
+use crate::media::Content;
+
+#[derive(Debug)]
+pub(super) struct RealFile(pub(super) fs::File);
+
+impl Content for RealFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.0.read_at(buffer, offset)
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn preallocate(&self, len: u64) -> io::Result<()> {
+        if len == 0 {
+            return Ok(());
+        }
+        match retry_on_intr(|| fallocate(&self.0, FallocateFlags::empty(), 0, len)) {
+            Err(Errno::OPNOTSUPP) if self.len()? < len => self.0.set_len(len),
+            Err(Errno::OPNOTSUPP) => Ok(()),
+            done => Ok(done?),
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(retry_on_intr(|| fdatasync(&self.0))?)
+    }
+
+    fn evict(&self) -> io::Result<()> {
+        Ok(fadvise(&self.0, 0, None, Advice::DontNeed)?)
+    }
+}
+
+pub(super) fn regular(fd: OwnedFd) -> io::Result<fs::File> {
+    match FileType::from_raw_mode(fstat(&fd)?.st_mode) {
+        FileType::RegularFile => Ok(fs::File::from(fd)),
+        FileType::Directory => Err(Errno::ISDIR.into()),
+        _ => Err(not_regular()),
+    }
+}

@@ -1,0 +1,139 @@
+//! The simulated machine: a disk in memory that can lose power, fail and rot on command, and a clock moved by hand.
+//! It refuses all chance and all global state: the same seed and the same calls give the same result.
+
+mod clock;
+mod content;
+mod crash;
+mod fault;
+mod media;
+mod names;
+mod random;
+mod state;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+pub use clock::ManualClock;
+pub use fault::{Fault, Times};
+
+use crate::disk::{Disk, failed};
+use crate::path::inside;
+use media::SimMedia;
+use state::State;
+
+/// Where the root of every simulated disk seems to be.
+const ROOT: &str = "/sim";
+
+/// A simulated disk, seen from outside the program under test: here the faults are planned and the power is cut.
+///
+/// The program itself gets [`SimDisk::disk`]. Two images are kept: the live one, which calls see, and the durable one,
+/// which a crash falls back to. What is not synced lies between them as a list of effects, and at a crash any part of
+/// it survives that a real disk could have written:
+///
+/// - names: a prefix of all changes (a journal), or any subset that makes sense by itself, as the seed decides; a rename
+///   is one change, never half of it;
+/// - bytes of each file: none, all, any subset of the writes with the last one torn at 512-byte sectors, or the new
+///   length full of zeros. Bytes and names are independent: a name may survive without its bytes.
+///
+/// Cloning is cheap, all clones are the same disk. It may be used from several threads; the result is as repeatable
+/// then as the order of their calls.
+#[derive(Clone)]
+pub struct SimDisk {
+    shared: Shared,
+}
+
+impl SimDisk {
+    /// An empty disk of 1 TiB. The seed decides what survives each crash.
+    pub fn new(seed: u64) -> SimDisk {
+        SimDisk { shared: Shared(Arc::new(Mutex::new(State::new(seed)))) }
+    }
+
+    /// The disk as the program sees it, with the root `/sim`.
+    ///
+    /// It is good until the next [`SimDisk::crash`]; take a new one then. So a thread that outlives the crash cannot
+    /// write to the disk of the restarted program.
+    pub fn disk(&self) -> Disk {
+        let generation = self.state().generation;
+        Disk::over(Path::new(ROOT), Arc::new(SimMedia::new(self.shared.clone(), generation)))
+    }
+
+    /// Cuts the power and turns the machine on again with a healthy disk: planned faults are forgotten.
+    ///
+    /// Handles and locks from before the crash are dead: every call on them fails.
+    pub fn crash(&self) {
+        self.state().crash();
+    }
+
+    /// How many disk calls were made: each call of a file or directory handle is one; compound ones are several.
+    pub fn calls(&self) -> u64 {
+        self.state().faults.calls()
+    }
+
+    /// Lets call number `call` fail, counted from 1 as [`SimDisk::calls`] does; the k-th from now is `calls() + k`.
+    ///
+    /// A call that fails has done nothing, except a sync: see [`SimDisk::fail_sync_next`]; only `Emfile` leaves it whole.
+    pub fn fail_call(&self, call: u64, fault: Fault, times: Times) {
+        self.state().faults.plan(call, fault, times);
+    }
+
+    /// Lets the next sync, of a file, a directory or everything, fail as Linux does: it returns EIO once and marks what
+    /// it should have written as clean. The live image keeps it, it is never durable, and the next sync returns `Ok`.
+    pub fn fail_sync_next(&self) {
+        self.state().faults.fail_sync_next();
+    }
+
+    /// Turns the machine off at call number `call`: it and all later ones fail with "the machine is off", until
+    /// [`SimDisk::crash`].
+    pub fn crash_at(&self, call: u64) {
+        self.state().faults.crash_at(call);
+    }
+
+    /// Sets the size of the disk. Writes and preallocations beyond it fail with `StorageFull`; removing files frees it,
+    /// once the last handle is dropped. What is stored already stays, also when it is more.
+    pub fn capacity(&self, bytes: u64) {
+        self.state().capacity = Some(bytes);
+    }
+
+    /// Flips one bit of a file in both images, as a bad sector does. Only bytes that are synced stay rotten.
+    pub fn rot(&self, path: &Path, offset: u64, bit: u8) -> io::Result<()> {
+        let path = inside(path)?;
+        self.state()
+            .rot(&path, offset, bit)
+            .map_err(|cause| failed("rot", &Path::new(ROOT).join(path), cause))
+    }
+
+    /// The last calls and crashes, oldest first, one line each: to read when a test fails.
+    pub fn trace(&self) -> Vec<String> {
+        self.state().trace.iter().cloned().collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.state()
+    }
+}
+
+impl fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.shared.fmt(f)
+    }
+}
+
+/// The state, shared by the controlling handle, the disk handles and the file handles.
+///
+/// The lock is held for one call each, which is memory work only; nothing is called from inside it.
+#[derive(Clone)]
+struct Shared(Arc<Mutex<State>>);
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SimDisk")
+    }
+}

@@ -1,0 +1,105 @@
+//! `loghold chunk get`: fetches what descriptors name and waits until it is ready.
+//! Refuses to begin when any descriptor is wrong.
+
+use std::collections::HashMap;
+
+use data_manager::assignment::Priority;
+use data_manager::data_chunk::hex_id;
+use data_manager::data_manager::DataManagerImpl;
+
+use crate::args::GetArguments;
+use crate::commands::chunk::Context;
+use crate::commands::chunk::report::{ChunkReport, HEADINGS, cells};
+use crate::descriptor::{Descriptor, INPUT_BYTES_MAX, parse_descriptors};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::fetched::{End, Wanted, fetch};
+use crate::input::{read_input, shown};
+use crate::output::print_rows;
+use crate::quantity::show_bytes;
+use crate::settling::{Patience, Settling};
+
+pub(crate) fn run(context: &Context, arguments: &GetArguments) -> Outcome<Exit> {
+    let descriptors = read_descriptors(arguments)?;
+    let hold = context.hold()?;
+    let wanted = Wanted {
+        chunks: descriptors.iter().map(|descriptor| (descriptor.id, descriptor.bytes())).collect(),
+        patience: arguments.give_up_after.map_or(Patience::UntilHopeless, Patience::Tries),
+        timeout: arguments.timeout,
+        data_dirs: context.settings.hold_options()?.data_dirs.len(),
+    };
+    let (settling, end) = fetch(&hold, wanted, context.notes, || ask(&hold, &descriptors))?;
+    let reports: Vec<ChunkReport> = descriptors
+        .iter()
+        .filter_map(|descriptor| hold.status(descriptor.id))
+        .map(|status| ChunkReport::new(&status))
+        .collect();
+    // Downloads stop here, and are left so that the next run goes on with them.
+    hold.close();
+    print_rows(context.settings.format, &HEADINGS, &reports, cells)?;
+    conclude(&settling, end, &reports)
+}
+
+fn read_descriptors(arguments: &GetArguments) -> Outcome<Vec<Descriptor>> {
+    let mut all: Vec<Descriptor> = Vec::new();
+    let mut places = HashMap::new();
+    for input in &arguments.inputs {
+        let text = read_input(input, INPUT_BYTES_MAX)?;
+        let shown = shown(input);
+        let read =
+            parse_descriptors(&text).map_err(|problem| Failure::usage(format!("{shown}: {problem}")))?;
+        for descriptor in read {
+            match places.get(&descriptor.id).and_then(|&at: &usize| all.get(at)) {
+                Some(earlier) if *earlier == descriptor => {}
+                Some(_) => {
+                    let id = hex_id(&descriptor.id);
+                    return Err(Failure::usage(format!(
+                        "{shown}: id {id} was given before with other content"
+                    )));
+                }
+                None => {
+                    places.insert(descriptor.id, all.len());
+                    all.push(descriptor);
+                }
+            }
+        }
+    }
+    if all.is_empty() {
+        return Err(Failure::usage("the input names no chunk"));
+    }
+    Ok(all)
+}
+
+fn ask(hold: &DataManagerImpl, descriptors: &[Descriptor]) -> Outcome<()> {
+    for descriptor in descriptors {
+        hold.download_with(descriptor.chunk(), Priority(descriptor.priority)).map_err(|error| {
+            let failure = Failure::from(error);
+            Failure { message: format!("chunk {}: {}", hex_id(&descriptor.id), failure.message), ..failure }
+        })?;
+    }
+    Ok(())
+}
+
+/// The exit code, and the words for what is not done.
+fn conclude(settling: &Settling, end: End, reports: &[ChunkReport]) -> Outcome<Exit> {
+    const KEPT: &str = "run the same command again to go on";
+    let (ready, all) = (settling.ready_len(), settling.wanted_len());
+    let staged: u64 =
+        reports.iter().filter(|report| report.state != "ready").map(|report| report.bytes).sum();
+    let so_far = format!("{ready} of {all} chunks are ready");
+    let kept = format!("{} of the others are kept: {KEPT}", show_bytes(staged));
+    match end {
+        End::Settled => {
+            let Some((id, reason)) = settling.given_up().first_key_value() else { return Ok(Exit::Done) };
+            let exit = if ready > 0 { Exit::Incomplete } else { Exit::SourceFails };
+            let message = format!("{so_far}; {} could not be had", settling.given_up().len());
+            Err(Failure::new(exit, message).hint(format!("chunk {}: {reason}", hex_id(id))))
+        }
+        End::Stopped(exit) => Err(Failure::new(exit, format!("stopped: {so_far}")).hint(kept)),
+        End::TimedOut => Err(Failure::new(Exit::TimedOut, format!("timed out: {so_far}")).hint(kept)),
+        End::DiskFull(reason) => {
+            let hint = format!("free some space; {kept}");
+            Err(Failure::new(Exit::DiskFull, format!("no room: {reason}; {so_far}")).hint(hint))
+        }
+        End::Closed => Err(Failure::new(Exit::Error, format!("the hold was closed: {so_far}")).hint(kept)),
+    }
+}

@@ -1,0 +1,105 @@
+//! `loghold chunk verify`: reads chunks back, and has damaged ones fetched again.
+//! Refuses to call the hold sound while one damaged chunk is not healed.
+
+use std::collections::HashMap;
+
+use data_manager::data_chunk::{ChunkId, hex_id};
+use data_manager::data_manager::DataManagerImpl;
+use data_manager::verify::{Verify, VerifyReport};
+use serde::Serialize;
+
+use crate::args::VerifyArguments;
+use crate::commands::chunk::Context;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::fetched::{End, Wanted, fetch};
+use crate::output::print_rows;
+use crate::quantity::show_bytes;
+use crate::settling::{Patience, Settling};
+
+/// A chunk that was found damaged.
+#[derive(Debug, Serialize)]
+struct Damage {
+    id: String,
+    reason: String,
+    is_healed: bool,
+    /// Why it is not.
+    error: Option<String>,
+}
+
+const HEADINGS: [&str; 4] = ["CHUNK", "STATE", "DAMAGE", "ERROR"];
+
+pub(crate) fn run(context: &Context, arguments: &VerifyArguments) -> Outcome<Exit> {
+    let hold = context.hold()?;
+    let known = hold.list_chunks();
+    let chunks =
+        arguments.ids.iter().map(|prefix| prefix.resolve(&known)).collect::<Outcome<Vec<ChunkId>>>()?;
+    let verification = hold.verify(Verify { chunks, bytes_per_second_max: arguments.rate })?;
+    let report = verification
+        .wait()
+        .ok_or_else(|| Failure::new(Exit::Error, "the hold was closed before everything was read"))?;
+    let (settling, end) = heal(context, &hold, &report)?;
+    hold.close();
+    say(context, &report);
+    let damages = damages(&report, &settling);
+    print_rows(context.settings.format, &HEADINGS, &damages, |damage| {
+        let state = if damage.is_healed { "healed" } else { "damaged" };
+        let error = damage.error.clone().unwrap_or_default();
+        vec![damage.id.clone(), state.to_string(), damage.reason.clone(), error]
+    })?;
+    let not_healed = damages.iter().filter(|damage| !damage.is_healed).count();
+    match end {
+        End::Stopped(exit) => {
+            Err(Failure::new(exit, format!("stopped: {not_healed} damaged chunks are not healed yet")))
+        }
+        _ if not_healed > 0 => {
+            Err(Failure::new(Exit::Corrupt, format!("{not_healed} damaged chunks could not be healed"))
+                .hint("they are put aside in .quarantine; fetch them anew with `loghold chunk get`"))
+        }
+        _ => Ok(Exit::Done),
+    }
+}
+
+/// Waits until the damaged chunks are fetched again. Those whose source is not known are wanted by nobody, and given up.
+fn heal(context: &Context, hold: &DataManagerImpl, report: &VerifyReport) -> Outcome<(Settling, End)> {
+    let is_fetched = |id: &ChunkId| hold.status(*id).is_some_and(|status| status.is_wanted);
+    let wanted = Wanted {
+        chunks: report
+            .damaged
+            .iter()
+            .map(|&(id, _)| id)
+            .filter(is_fetched)
+            .map(|id| (id, None))
+            .collect::<HashMap<_, _>>(),
+        patience: Patience::UntilHopeless,
+        timeout: None,
+        data_dirs: context.settings.hold_options()?.data_dirs.len(),
+    };
+    fetch(hold, wanted, context.notes, || Ok(()))
+}
+
+fn say(context: &Context, report: &VerifyReport) {
+    let (sound, bytes, damaged) = (report.sound, show_bytes(report.bytes), report.damaged.len());
+    context.notes.say(&format!("{sound} chunks are sound, {damaged} were damaged; {bytes} were read"));
+    if report.without_digest > 0 {
+        let count = report.without_digest;
+        context.notes.say(&format!(
+            "{count} chunks of other programs have no digests: only their lengths were checked"
+        ));
+    }
+}
+
+fn damages(report: &VerifyReport, settling: &Settling) -> Vec<Damage> {
+    report
+        .damaged
+        .iter()
+        .map(|(id, reason)| Damage {
+            id: hex_id(id),
+            reason: reason.clone(),
+            is_healed: settling.is_ready(id),
+            error: settling.given_up().get(id).cloned().or_else(|| {
+                (!settling.is_wanted(id))
+                    .then(|| "its source is not known, so it cannot be fetched again".to_string())
+            }),
+        })
+        .collect()
+}

@@ -1,0 +1,117 @@
+//! How a run ends: the exit codes, and a failure with the words that go with it.
+//! Refuses to print and to end the process; main does both.
+
+use std::fmt;
+use std::process::ExitCode;
+
+use data_manager::data_source::{SourceError, SourceErrorKind};
+use data_manager::error::{Error, ErrorKind};
+
+/// What the exit codes mean, as the help and the man page say it.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    error
+  2    the command line or its input is wrong
+  3    not found
+  4    incomplete: some of what was asked for is not at hand
+  5    corrupt: damage was found and could not be healed
+  6    a source fails
+  7    disk full
+  8    another process owns the data directory
+  9    timed out
+  130  stopped by ^C (SIGINT), 143 by SIGTERM: what was fetched is kept and used by the next run
+  141  the reader of stdout went away";
+
+/// The exit codes. Their numbers are an interface: scripts depend on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Done = 0,
+    Error = 1,
+    Usage = 2,
+    NotFound = 3,
+    Incomplete = 4,
+    Corrupt = 5,
+    SourceFails = 6,
+    DiskFull = 7,
+    Locked = 8,
+    TimedOut = 9,
+    Interrupted = 130,
+    PipeClosed = 141,
+    Terminated = 143,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Why a run ended without what it was asked for, and what the user can do next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) message: String,
+    pub(crate) hint: Option<String>,
+}
+
+/// The result of a command and of most of its parts.
+pub(crate) type Outcome<T> = Result<T, Failure>;
+
+impl Failure {
+    pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Failure {
+        Failure { exit, message: message.into(), hint: None }
+    }
+
+    pub(crate) fn usage(message: impl Into<String>) -> Failure {
+        Failure::new(Exit::Usage, message)
+    }
+
+    /// A refused or failed file operation, met while doing `what` (a phrase such as "reading chunks.json").
+    pub(crate) fn io(what: impl fmt::Display, error: &std::io::Error) -> Failure {
+        let exit = match error.kind() {
+            std::io::ErrorKind::NotFound => Exit::NotFound,
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Exit::DiskFull,
+            _ => Exit::Error,
+        };
+        Failure::new(exit, format!("{what}: {error}"))
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let message = error.to_string();
+        match error.kind() {
+            ErrorKind::Invalid => Failure::usage(message),
+            ErrorKind::Conflict => Failure::new(Exit::Error, message)
+                .hint("an id names immutable content: give the new content a new id, or remove the old chunk first"),
+            ErrorKind::Missing => Failure::new(Exit::NotFound, message),
+            ErrorKind::Locked => Failure::new(Exit::Locked, message)
+                .hint("one process at a time may own a data directory: end the other one, or use another --data-dir"),
+            ErrorKind::Full => Failure::new(Exit::DiskFull, message)
+                .hint("free some space and run the same command again: what was fetched is kept"),
+            ErrorKind::Corrupt => {
+                Failure::new(Exit::Corrupt, message).hint("run `loghold chunk verify` to find and heal damage")
+            }
+            ErrorKind::Source => Failure::new(Exit::SourceFails, message),
+            ErrorKind::TimedOut => Failure::new(Exit::TimedOut, message),
+            _ => Failure::new(Exit::Error, message),
+        }
+    }
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Failure {
+        let exit = match error.kind {
+            SourceErrorKind::Permanent => Exit::NotFound,
+            SourceErrorKind::Refused => Exit::Usage,
+            _ => Exit::SourceFails,
+        };
+        Failure::new(exit, error.message)
+    }
+}

@@ -1,0 +1,208 @@
+//! Fetching in the foreground: watches the hold until the wanted chunks are ready or given up, and shows it.
+//! Refuses to fetch; the hold does. Stopping it leaves what was fetched for the next run.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use data_manager::data_chunk::{ChunkId, hex_id};
+use data_manager::data_manager::DataManagerImpl;
+use data_manager::event::{Event, Watch};
+use data_manager::status::ChunkState;
+use host::Clock;
+
+use crate::exit::{Exit, Outcome};
+use crate::notes::Notes;
+use crate::progress::{Overall, Progress};
+use crate::quantity::show_duration;
+use crate::runtime::runtime;
+use crate::settling::{Patience, Settling};
+use crate::stop_signal::StopSignal;
+
+/// How often progress is shown.
+const TICK: Duration = Duration::from_millis(200);
+
+/// What is waited for, and how long.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// The chunks, and their sizes where they are known.
+    pub(crate) chunks: HashMap<ChunkId, Option<u64>>,
+    pub(crate) patience: Patience,
+    pub(crate) timeout: Option<Duration>,
+    /// How many data directories there are: when all of them are full, nothing moves.
+    pub(crate) data_dirs: usize,
+}
+
+/// Why the waiting ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Every chunk is ready or given up.
+    Settled,
+    /// By a signal, with its exit code.
+    Stopped(Exit),
+    TimedOut,
+    /// Every data directory waits for room, for this reason.
+    DiskFull(String),
+    /// The hold was closed under us.
+    Closed,
+}
+
+/// Calls `start`, which asks the hold for the chunks, and waits.
+pub(crate) fn fetch(
+    hold: &DataManagerImpl,
+    wanted: Wanted,
+    notes: Notes,
+    start: impl FnOnce() -> Outcome<()>,
+) -> Outcome<(Settling, End)> {
+    let runtime = runtime()?;
+    let within = runtime.enter();
+    let mut stop = StopSignal::listen()?;
+    drop(within);
+    // Watched before it is asked, so that no event is missed.
+    let mut watch = hold.watch();
+    start()?;
+    let timeout = wanted.timeout;
+    let mut fetching = Fetching::new(hold, wanted, notes);
+    let end = runtime.block_on(fetching.run(&mut watch, &mut stop, timeout));
+    let settling = fetching.settling;
+    fetching.progress.finish();
+    Ok((settling, end))
+}
+
+struct Fetching<'a> {
+    hold: &'a DataManagerImpl,
+    sizes: HashMap<ChunkId, Option<u64>>,
+    settling: Settling,
+    data_dirs: usize,
+    /// Data directories that wait for room, and why.
+    paused: HashSet<PathBuf>,
+    paused_for: String,
+    progress: Progress,
+    notes: Notes,
+    clock: Clock,
+    began: Duration,
+}
+
+impl<'a> Fetching<'a> {
+    fn new(hold: &'a DataManagerImpl, wanted: Wanted, notes: Notes) -> Fetching<'a> {
+        let clock = Clock::system();
+        Fetching {
+            hold,
+            settling: Settling::new(wanted.chunks.keys().copied(), wanted.patience),
+            sizes: wanted.chunks,
+            data_dirs: wanted.data_dirs,
+            paused: HashSet::new(),
+            paused_for: String::new(),
+            progress: Progress::new(notes),
+            notes,
+            began: clock.monotonic(),
+            clock,
+        }
+    }
+
+    async fn run(&mut self, watch: &mut Watch, stop: &mut StopSignal, timeout: Option<Duration>) -> End {
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut time_is_up = std::pin::pin!(async {
+            match timeout {
+                Some(timeout) => tokio::time::sleep(timeout).await,
+                None => std::future::pending().await,
+            }
+        });
+        self.look_at_all();
+        while !self.settling.is_settled() {
+            tokio::select! {
+                event = watch.next() => match event {
+                    Some(event) => self.take(event),
+                    None => return End::Closed,
+                },
+                exit = stop.received() => return End::Stopped(exit),
+                () = &mut time_is_up => return End::TimedOut,
+                _ = ticks.tick() => self.show(),
+            }
+            if self.paused.len() >= self.data_dirs && self.hold.totals().staging == 0 {
+                return End::DiskFull(std::mem::take(&mut self.paused_for));
+            }
+        }
+        End::Settled
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Ready(id) => self.look_at(id),
+            Event::Started(id) if self.notes.is_verbose() => self.say_of(id, "started"),
+            Event::Failed { id, reason, next_try } if self.settling.is_wanted(&id) => {
+                let tries = self.hold.status(id).map_or(0, |status| status.attempts);
+                self.failed(id, tries, &reason, next_try);
+            }
+            Event::Quarantined { id, reason } => {
+                self.say_of(id, &format!("damaged, fetched again: {reason}"));
+            }
+            Event::Paused { data_dir, reason } => {
+                self.progress.say(&format!("{}: downloads wait: {reason}", data_dir.display()));
+                self.paused.insert(data_dir);
+                self.paused_for = reason;
+            }
+            Event::Resumed(data_dir) => {
+                self.progress.say(&format!("{}: downloads go on", data_dir.display()));
+                self.paused.remove(&data_dir);
+            }
+            Event::Lagged(_) => self.look_at_all(),
+            _ => {}
+        }
+    }
+
+    fn failed(&mut self, id: ChunkId, tries: u32, reason: &str, next_try: Option<Duration>) {
+        if self.settling.failed(id, tries, reason, next_try) {
+            self.say_of(id, &format!("given up: {reason}"));
+        } else if self.settling.is_waiting_for(&id) {
+            let next_try = show_duration(next_try.unwrap_or_default());
+            self.say_of(id, &format!("try {tries} failed, next in {next_try}: {reason}"));
+        }
+    }
+
+    /// Asks the hold how each chunk is: at the start, and when events were missed.
+    fn look_at_all(&mut self) {
+        let waiting: Vec<ChunkId> = self.settling.waiting().collect();
+        for id in waiting {
+            self.look_at(id);
+        }
+    }
+
+    fn look_at(&mut self, id: ChunkId) {
+        let Some(status) = self.hold.status(id).filter(|_| self.settling.is_wanted(&id)) else { return };
+        match status.state {
+            ChunkState::Ready if !self.settling.is_ready(&id) => {
+                self.settling.became_ready(id, status.bytes_done);
+                if self.notes.is_verbose() {
+                    self.say_of(id, "ready");
+                }
+            }
+            ChunkState::Failed => {
+                let reason = status.last_error.unwrap_or_default();
+                self.failed(id, status.attempts, &reason, status.next_try_in);
+            }
+            _ => {}
+        }
+    }
+
+    fn say_of(&self, id: ChunkId, what: &str) {
+        self.progress.say(&format!("chunk {}: {what}", hex_id(&id)));
+    }
+
+    fn show(&mut self) {
+        let in_flight = self.hold.progress();
+        let mine = in_flight.iter().filter(|chunk| self.settling.is_wanted(&chunk.id));
+        let bytes_staged: u64 = mine.map(|chunk| chunk.bytes_done).sum();
+        let overall = Overall {
+            chunks_ready: self.settling.ready_len(),
+            chunks_given_up: self.settling.given_up().len(),
+            chunks_all: self.settling.wanted_len(),
+            bytes_done: self.settling.ready_bytes().saturating_add(bytes_staged),
+            bytes_all: self.sizes.values().try_fold(0u64, |sum, size| sum.checked_add((*size)?)),
+            bytes_fetched: self.hold.totals().fetched_bytes,
+        };
+        let elapsed = self.clock.monotonic().saturating_sub(self.began);
+        self.progress.show(elapsed, &overall, &in_flight);
+    }
+}

@@ -1,0 +1,42 @@
+//! The `loghold` program: reads the command line, runs the command, ends with its exit code.
+//! Refuses to do anything itself; see `commands`.
+
+mod args;
+mod block_range;
+mod commands;
+mod dataset;
+mod descriptor;
+mod exit;
+mod fetched;
+mod id_prefix;
+mod import;
+mod input;
+mod mirror;
+mod notes;
+mod output;
+mod progress;
+mod quantity;
+mod remote;
+mod runtime;
+mod settings;
+mod settling;
+mod stop_signal;
+mod suggestion;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::Arguments;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    output::use_colors(arguments.global.color);
+    match commands::run(arguments) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            output::print_failure(&failure);
+            failure.exit.into()
+        }
+    }
+}

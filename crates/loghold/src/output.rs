@@ -1,0 +1,157 @@
+//! Output: results on stdout as a table, JSON or JSON Lines; words to the user on stderr.
+//! Refuses to mix the two, and to let foreign text steer the terminal.
+
+use std::borrow::Cow;
+use std::io::{self, BufWriter, Write};
+
+use anstream::ColorChoice;
+use clap::builder::styling::{AnsiColor, Style};
+use serde::Serialize;
+
+use crate::args::{ColorWhen, OutputFormat};
+use crate::exit::{Exit, Failure, Outcome};
+
+const BOLD: Style = Style::new().bold();
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const HINT: Style = AnsiColor::Cyan.on_default().bold();
+const NOTE: Style = AnsiColor::Yellow.on_default().bold();
+
+/// Settles for the whole process when colours are used.
+pub(crate) fn use_colors(when: ColorWhen) {
+    let choice = match when {
+        ColorWhen::Auto => ColorChoice::Auto,
+        ColorWhen::Always => ColorChoice::Always,
+        ColorWhen::Never => ColorChoice::Never,
+    };
+    choice.write_global();
+}
+
+/// Prints results, one after the other or all at once, as `format` wants it. `cells` makes a table's row.
+pub(crate) fn print_rows<R: Serialize>(
+    format: OutputFormat,
+    headings: &[&str],
+    rows: &[R],
+    cells: impl Fn(&R) -> Vec<String>,
+) -> Outcome<()> {
+    print(|out| match format {
+        OutputFormat::Table => write_table(out, headings, &rows.iter().map(&cells).collect::<Vec<_>>()),
+        OutputFormat::Json => write_json_pretty(out, rows),
+        OutputFormat::Jsonl => write_json_lines(out, rows),
+    })
+}
+
+/// Prints results that are lines of text for people and scripts alike, and objects in the JSON formats.
+pub(crate) fn print_lines<R: Serialize>(
+    format: OutputFormat,
+    rows: &[R],
+    line: impl Fn(&R) -> Vec<u8>,
+) -> Outcome<()> {
+    print(|out| match format {
+        OutputFormat::Table => rows.iter().try_for_each(|row| {
+            out.write_all(&line(row))?;
+            out.write_all(b"\n")
+        }),
+        OutputFormat::Json => write_json_pretty(out, rows),
+        OutputFormat::Jsonl => write_json_lines(out, rows),
+    })
+}
+
+/// Writes to stdout through a buffer.
+pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Outcome<()> {
+    let mut out = BufWriter::new(anstream::stdout().lock());
+    write(&mut out).and_then(|()| out.flush()).map_err(|error| match error.kind() {
+        // The reader of the pipe has seen enough, as `head` does. That is no error of ours to talk about.
+        io::ErrorKind::BrokenPipe => Failure::new(Exit::PipeClosed, ""),
+        _ => Failure::io("writing to stdout", &error),
+    })
+}
+
+/// Says on stderr why the run failed. When stderr is closed there is nobody left to tell.
+pub(crate) fn print_failure(failure: &Failure) {
+    if failure.exit == Exit::PipeClosed {
+        return;
+    }
+    let mut err = anstream::stderr().lock();
+    let _nobody_to_tell =
+        writeln!(err, "{ERROR}error:{ERROR:#} {}", plain(&failure.message)).and_then(|()| {
+            failure.hint.as_ref().map_or(Ok(()), |hint| writeln!(err, "{HINT}hint:{HINT:#} {}", plain(hint)))
+        });
+}
+
+/// A line for the user that is not a result.
+pub(crate) fn note_line(text: &str) -> String {
+    format!("{NOTE}note:{NOTE:#} {}", plain(text))
+}
+
+/// Text from elsewhere without control characters.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    if text.chars().any(char::is_control) {
+        text.chars()
+            .flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] })
+            .collect()
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+fn write_json_pretty<R: Serialize>(out: &mut dyn Write, rows: &[R]) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, rows)?;
+    out.write_all(b"\n")
+}
+
+fn write_json_lines<R: Serialize>(out: &mut dyn Write, rows: &[R]) -> io::Result<()> {
+    rows.iter().try_for_each(|row| {
+        serde_json::to_writer(&mut *out, row)?;
+        out.write_all(b"\n")
+    })
+}
+
+/// Columns as wide as their widest cell; the last one is not filled up.
+fn write_table(out: &mut dyn Write, headings: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let width_of = |text: &str| text.chars().count();
+    let mut widths: Vec<usize> = headings.iter().map(|heading| width_of(heading)).collect();
+    let rows: Vec<Vec<Cow<'_, str>>> =
+        rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(width_of(cell));
+        }
+    }
+    let line = |cells: &mut dyn Iterator<Item = &str>| {
+        let padded: Vec<_> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        padded.join("  ").trim_end().to_string()
+    };
+    writeln!(out, "{BOLD}{}{BOLD:#}", line(&mut headings.iter().copied()))?;
+    rows.iter().try_for_each(|row| writeln!(out, "{}", line(&mut row.iter().map(|cell| &**cell))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(rows: &[Vec<String>]) -> String {
+        let mut out = Vec::new();
+        write_table(&mut out, &["ID", "STATE"], rows).unwrap();
+        anstream::adapter::strip_bytes(&out).into_vec().iter().map(|&byte| char::from(byte)).collect()
+    }
+
+    #[test]
+    fn columns_are_aligned_and_lines_do_not_end_in_blanks() {
+        let rows = [vec!["0x0102".into(), "ready".into()], vec!["0x03".into(), String::new()]];
+        assert_eq!(table(&rows), "ID      STATE\n0x0102  ready\n0x03\n");
+    }
+
+    #[test]
+    fn a_table_without_rows_has_no_heading() {
+        assert_eq!(table(&[]), "");
+    }
+
+    #[test]
+    fn foreign_text_cannot_steer_the_terminal() {
+        assert_eq!(plain("a\u{1b}[31mb\n"), "a\\u{1b}[31mb\\n");
+        assert_eq!(plain("plain é"), "plain é");
+    }
+}

@@ -1,0 +1,171 @@
+//! Every gate, in one command: what is right here is right everywhere.
+//! Refuses to pass over a gate silently: what is left out stands in the last lines.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::args::TestOptions;
+use crate::prerequisites::{Gate, Toolbox};
+use crate::steps::{Outcome, Steps};
+use crate::{files, tidy, tools};
+
+/// Tests that need other programs: `test_*.py` for pytest, `*.sh` for bash.
+const EXTERNAL_DIRECTORY: &str = "tests/external";
+
+/// Runs the gates until one fails. The last line printed is the summary of the test runner.
+pub(crate) fn run(options: &TestOptions, root: &Path) -> Result<(), String> {
+    let target = tools::target_directory(&tools::metadata(root)?)?;
+    let toolbox = Toolbox::new(root, &target);
+    let mut steps = Steps::start();
+    let external = External::find(root);
+
+    let mut has_nextest = false;
+    let mut missing_for_external = None;
+    steps.run("prerequisites", || {
+        has_nextest = provide_nextest(&toolbox, options);
+        if !options.is_quick && !external.is_empty() {
+            let provided = toolbox.provide(Gate::External, !options.is_install_forbidden);
+            match provided {
+                Err(reason) if options.may_skip_external => missing_for_external = Some(reason),
+                provided => provided?,
+            }
+        }
+        Ok(Outcome::Done)
+    })?;
+
+    cargo_step(&mut steps, root, "format", &["fmt", "--all", "--check"])?;
+    let clippy =
+        ["clippy", "--quiet", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"];
+    cargo_step(&mut steps, root, "clippy", &clippy)?;
+    steps.run("tidy", || tidy::run(root).map(|()| Outcome::Done))?;
+    steps.run("dependencies", || dependencies(root))?;
+    let mut runner_summary = None;
+    steps.run("tests", || {
+        let (outcome, summary) = workspace_tests(root, &toolbox, has_nextest);
+        runner_summary = summary;
+        outcome.map(|()| Outcome::Done)
+    })?;
+    cargo_step(&mut steps, root, "doctests", &["test", "--quiet", "--workspace", "--doc"])?;
+    steps.run("documents", || {
+        let mut command = tools::cargo(root);
+        command.args(["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+        tools::run(&mut command).map(|()| Outcome::Done)
+    })?;
+    steps.run("external tests", || match missing_for_external {
+        Some(reason) => Ok(Outcome::LeftOut(reason)),
+        None if options.is_quick => Ok(Outcome::LeftOut("--quick".to_owned())),
+        None if external.is_empty() => Ok(Outcome::LeftOut(format!("{EXTERNAL_DIRECTORY} has none"))),
+        None => external.run(root, &target, &toolbox).map(|()| Outcome::Done),
+    })?;
+
+    eprintln!("{}", steps.summary());
+    if let Some(summary) = runner_summary {
+        eprintln!("{summary}");
+    }
+    Ok(())
+}
+
+fn cargo_step(steps: &mut Steps, root: &Path, name: &str, arguments: &[&str]) -> Result<(), String> {
+    steps.run(name, || tools::run(tools::cargo(root).args(arguments)).map(|()| Outcome::Done))
+}
+
+/// Whether nextest can be used; it is better, but `cargo test` does as well.
+fn provide_nextest(toolbox: &Toolbox, options: &TestOptions) -> bool {
+    let provided = toolbox.provide(Gate::Tests, !options.is_install_forbidden);
+    if let Err(reason) = &provided {
+        eprintln!("    `cargo test` runs the tests instead of nextest: {reason}");
+    }
+    provided.is_ok()
+}
+
+/// The policy on licences, duplicates and sources, where the program that checks it is installed.
+fn dependencies(root: &Path) -> Result<Outcome, String> {
+    if !tools::succeeds(tools::cargo(root).args(["deny", "--version"])) {
+        return Ok(Outcome::LeftOut("cargo-deny is not installed".to_owned()));
+    }
+    let arguments = ["deny", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"];
+    tools::run(tools::cargo(root).args(arguments)).map(|()| Outcome::Done)
+}
+
+fn workspace_tests(
+    root: &Path,
+    toolbox: &Toolbox,
+    has_nextest: bool,
+) -> (Result<(), String>, Option<String>) {
+    let mut command = tools::cargo(root);
+    if !has_nextest {
+        // The runner's lines come on stdout there; there is no single summary to repeat.
+        command.args(["test", "--quiet", "--workspace", "--all-targets"]);
+        return (tools::run(&mut command), None);
+    }
+    command.args(["nextest", "run", "--workspace", "--cargo-quiet"]).env("PATH", toolbox.path());
+    if std::env::var_os("CI").is_some() {
+        command.args(["--profile", "ci"]);
+    }
+    tools::run_and_keep(&mut command, |line| line.trim_start().starts_with("Summary ["))
+}
+
+/// The tests in the external directory, by how they are run.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct External {
+    has_python: bool,
+    scripts: Vec<String>,
+}
+
+impl External {
+    fn find(root: &Path) -> External {
+        External::of(files::names(&root.join(EXTERNAL_DIRECTORY)))
+    }
+
+    fn of(names: Vec<String>) -> External {
+        let ends_in = |name: &str, end| Path::new(name).extension().is_some_and(|extension| extension == end);
+        let has_python = names.iter().any(|name| name.starts_with("test_") && ends_in(name, "py"));
+        External { has_python, scripts: names.into_iter().filter(|name| ends_in(name, "sh")).collect() }
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == External::default()
+    }
+
+    /// Each test finds the program in `LOGHOLD_BINARY`, and the servers and the Python packages on `PATH`.
+    fn run(&self, root: &Path, target: &Path, toolbox: &Toolbox) -> Result<(), String> {
+        tools::run(tools::cargo(root).args(["build", "--quiet", "--package", "loghold"]))?;
+        let binary = target.join("debug/loghold");
+        let within = |mut command: Command| {
+            command.current_dir(root).env("PATH", toolbox.path()).env("LOGHOLD_BINARY", &binary);
+            // The tree stays as it was: tidy and git see every file that is not ignored.
+            command.env("PYTHONDONTWRITEBYTECODE", "1");
+            command
+        };
+        for script in &self.scripts {
+            let mut command = within(Command::new("bash"));
+            tools::run(command.arg(format!("{EXTERNAL_DIRECTORY}/{script}")))?;
+        }
+        if self.has_python {
+            let mut command = within(Command::new(toolbox.python()));
+            command.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", EXTERNAL_DIRECTORY]);
+            tools::run(&mut command)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(names: &[&str]) -> External {
+        External::of(names.iter().map(|name| (*name).to_owned()).collect())
+    }
+
+    #[test]
+    fn external_tests_are_found_by_their_names() {
+        let external = found(&["README.md", "data.json", "nginx.sh", "servers.py", "test_engines.py"]);
+        assert_eq!(external, External { has_python: true, scripts: vec!["nginx.sh".to_owned()] });
+    }
+
+    #[test]
+    fn helpers_and_documents_alone_are_no_tests() {
+        assert!(found(&["README.md", "servers.py", "requirements.txt"]).is_empty());
+    }
+}

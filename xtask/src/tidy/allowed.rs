@@ -1,0 +1,166 @@
+//! The list: which files may name locks, threads, clocks and the file system, and why.
+//! Refuses to grow without a reason; `allow_list.rs` sees to it that it shrinks.
+
+use super::allow_list::Allowed;
+use super::allow_list::Kind::{Clocks, Files, Locks, Spawns};
+use super::sleeps::SleepingTest;
+
+pub(super) const ALLOWED: &[Allowed] = &[
+    Allowed {
+        file: "crates/data-manager/src/bandwidth.rs",
+        kinds: &[Locks, Clocks],
+        reason: "one bucket for all downloads; the wait for its next bytes is the limit itself",
+    },
+    Allowed {
+        file: "crates/data-manager/src/cancel.rs",
+        kinds: &[Locks],
+        reason: "one flag that is set once, read where a task may be cut",
+    },
+    Allowed {
+        file: "crates/data-manager/src/chunk_ref.rs",
+        kinds: &[Locks],
+        reason: "when a pin was taken, noted without a lock",
+    },
+    Allowed {
+        file: "crates/data-manager/src/data_catalogue.rs",
+        kinds: &[Locks],
+        reason: "the one lock around the state",
+    },
+    Allowed {
+        file: "crates/data-manager/src/download.rs",
+        kinds: &[Spawns],
+        reason: "the runs of one download, ended with it",
+    },
+    Allowed {
+        file: "crates/data-manager/src/fetch.rs",
+        kinds: &[Clocks],
+        reason: "deadlines of progress, and the pause before a hedge",
+    },
+    Allowed {
+        file: "crates/data-manager/src/job.rs",
+        kinds: &[Locks],
+        reason: "the plans of one download, shared by its requests",
+    },
+    Allowed {
+        file: "crates/data-manager/src/lanes.rs",
+        kinds: &[Locks],
+        reason: "who waits for a request, in order",
+    },
+    Allowed {
+        file: "crates/data-manager/src/local_data_source.rs",
+        kinds: &[Locks],
+        reason: "numbers for names set aside, given out without a lock",
+    },
+    Allowed {
+        file: "crates/data-manager/src/snapshot.rs",
+        kinds: &[Locks],
+        reason: "the cell through which a snapshot is published",
+    },
+    Allowed {
+        file: "crates/data-manager/src/sources/client.rs",
+        kinds: &[Files],
+        reason: "certificate files that the operator names, outside of any data directory",
+    },
+    Allowed {
+        file: "crates/data-manager/src/sources/file.rs",
+        kinds: &[Files, Spawns],
+        reason: "a data source of local files; they lie outside of any data directory, and reading them blocks",
+    },
+    Allowed {
+        file: "crates/data-manager/src/sources/http.rs",
+        kinds: &[Clocks],
+        reason: "the bound on one page of a listing",
+    },
+    Allowed {
+        file: "crates/data-manager/src/sources/object.rs",
+        kinds: &[Locks, Clocks],
+        reason: "one store per bucket, made once; the bound on the body of an error",
+    },
+    Allowed {
+        file: "crates/data-manager/src/staging.rs",
+        kinds: &[Locks],
+        reason: "the open files of one download",
+    },
+    Allowed {
+        file: "crates/data-manager/src/staging_progress.rs",
+        kinds: &[Locks],
+        reason: "counters for display",
+    },
+    Allowed {
+        file: "crates/data-manager/src/tasks_manager.rs",
+        kinds: &[Locks, Spawns, Clocks],
+        reason: "the pool itself: its tasks, the time of the next try, and a limit that changes while they run",
+    },
+    Allowed {
+        file: "crates/host/src/clock.rs",
+        kinds: &[Clocks],
+        reason: "the one place that reads the time",
+    },
+    Allowed { file: "crates/host/src/real/file.rs", kinds: &[Files], reason: "the real disk" },
+    Allowed { file: "crates/host/src/real/mod.rs", kinds: &[Files], reason: "the real disk" },
+    Allowed {
+        file: "crates/host/src/sim/clock.rs",
+        kinds: &[Locks],
+        reason: "the simulated clock, shared by its clones",
+    },
+    Allowed {
+        file: "crates/host/src/sim/mod.rs",
+        kinds: &[Locks],
+        reason: "the simulated disk, shared by its clones",
+    },
+    Allowed {
+        file: "crates/loghold/src/fetched.rs",
+        kinds: &[Clocks],
+        reason: "refreshes the progress display",
+    },
+    Allowed {
+        file: "crates/loghold/src/input.rs",
+        kinds: &[Files],
+        reason: "files that the user names on the command line",
+    },
+    Allowed {
+        file: "crates/loghold/src/remote.rs",
+        kinds: &[Clocks],
+        reason: "waits as long as a source asks before the next try of a listing",
+    },
+    Allowed {
+        file: "crates/origin/src/connection.rs",
+        kinds: &[Clocks],
+        reason: "a server: connections end by their time",
+    },
+    Allowed { file: "crates/origin/src/content.rs", kinds: &[Files], reason: "serves files of the disk" },
+    Allowed {
+        file: "crates/origin/src/link.rs",
+        kinds: &[Locks],
+        reason: "the modelled link, shared by its connections",
+    },
+    Allowed {
+        file: "crates/origin/src/log.rs",
+        kinds: &[Locks],
+        reason: "the log of requests, shared by the connections",
+    },
+    Allowed {
+        file: "crates/origin/src/origin.rs",
+        kinds: &[Spawns, Clocks],
+        reason: "a server: a task per connection, and a pause when the machine refuses more",
+    },
+    Allowed {
+        file: "crates/origin/src/player.rs",
+        kinds: &[Files, Clocks],
+        reason: "sends files of the disk, and stalls on request",
+    },
+    Allowed {
+        file: "crates/origin/src/state.rs",
+        kinds: &[Locks, Clocks],
+        reason: "what connections share, and the moment of the start",
+    },
+    Allowed { file: "xtask/src/files.rs", kinds: &[Files], reason: "reads the tree that tidy judges" },
+    Allowed { file: "xtask/src/steps.rs", kinds: &[Clocks], reason: "reports how long each step took" },
+    Allowed {
+        file: "xtask/src/tools.rs",
+        kinds: &[Spawns],
+        reason: "runs the test runner and keeps its summary",
+    },
+];
+
+pub(super) const SLEEPING_TESTS: &[SleepingTest] = &[];
