@@ -1,0 +1,84 @@
+//! Measures the product beside its rivals and its raw limits: `cargo xtask bench hold [CASE...]`.
+//! Refuses to hide a goal that is missed.
+
+mod args;
+mod cases;
+mod child;
+mod chunks;
+mod hold;
+mod machine;
+mod report;
+mod rivals;
+mod roles;
+mod stand_in;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::args::{Options, USAGE};
+use crate::report::Report;
+
+/// What went wrong, for a person to read.
+pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let result = match words.as_slice() {
+        ["fetch", spec] => roles::fetch(Path::new(spec)),
+        ["serve", spec] => roles::serve(Path::new(spec)),
+        ["floor", spec] => roles::floor(Path::new(spec)),
+        ["restart", spec] => roles::restart(Path::new(spec)),
+        ["hold", ..] => hold(arguments.get(1..).unwrap_or_default()),
+        _ => Err(USAGE.into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The benches of the hold.
+fn hold(arguments: &[String]) -> Outcome<()> {
+    let options = args::parse(arguments).map_err(|reason| format!("{reason}\n\n{USAGE}"))?;
+    // rustls is built without a default for cryptography.
+    let _was_first = rustls::crypto::ring::default_provider().install_default().is_ok();
+    std::fs::create_dir_all(&options.dir)?;
+    std::fs::create_dir_all(&options.memory)?;
+    let mut report = Report::new(options.is_json);
+    let mut failed = Vec::new();
+    for case in &options.cases {
+        eprintln!("{case}: load average {}", machine::load());
+        if let Err(error) = run(case, &options, &mut report) {
+            eprintln!("{case}: {error}");
+            failed.push(case.as_str());
+        }
+        report.flush();
+    }
+    if failed.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("could not be measured: {}", failed.join(", ")).into())
+    }
+}
+
+fn run(case: &str, options: &Options, report: &mut Report) -> Outcome<()> {
+    match case {
+        "fill" => cases::fill::run(options, report),
+        "find" => cases::find::run(options, report),
+        "restart" => cases::restart::run(options, report),
+        "poison" => cases::poison::run(options, report),
+        "latency" => cases::latency::run(options, report),
+        "throughput" => cases::throughput::run(options, report),
+        "damaged" => cases::damaged::run(options, report),
+        "order" => cases::order::run(options, report),
+        "clean" => {
+            machine::remove_dir(&options.memory)?;
+            machine::remove_dir(&options.dir)
+        }
+        other => Err(format!("there is no case {other}").into()),
+    }
+}
