@@ -98,8 +98,10 @@ pub struct Listed {
 /// What the caller can do about a [`SourceError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SourceErrorKind {
-    /// Something passing: a reset, a time-out, a 5xx answer, a short body. Ask again soon.
+    /// Something passing: a reset, a time-out, a gateway's error, a short body. Ask again soon.
     Transient,
+    /// The source answered that it failed with this object (500 and its like). Ask again soon; others may be fine.
+    Internal,
     /// The source is loaded and said so (429, 503). Ask again when it said, or later than for `Transient`.
     Busy,
     /// The object is not there or may not be read (404, 410, 403, 401). Ask again rarely.

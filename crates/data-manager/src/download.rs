@@ -43,8 +43,10 @@ async fn fetch_all(job: &Arc<Job>, runs: &mut JoinSet<RunEnd>) -> Result<(), Dow
     verify_resumed(job).await?;
     let mut spoilt = 0;
     let mut broken = 0;
+    let mut failed: Option<DownloadError> = None;
     loop {
-        while runs.len() < RUNS_MAX
+        while failed.is_none()
+            && runs.len() < RUNS_MAX
             && let Some((file, claim)) = claim(job)
         {
             let job = Arc::clone(job);
@@ -59,6 +61,8 @@ async fn fetch_all(job: &Arc<Job>, runs: &mut JoinSet<RunEnd>) -> Result<(), Dow
         };
         let Err(error) = end else { continue };
         match error.kind {
+            // What the others have begun of a segment is finished first; none of them asks for more.
+            _ if failed.is_some() => {}
             DownloadErrorKind::Damaged | DownloadErrorKind::Source(SourceErrorKind::Changed) => {
                 // Its other runs are of the same spoilt object; they must not write any more when it starts over.
                 runs.shutdown().await;
@@ -68,11 +72,33 @@ async fn fetch_all(job: &Arc<Job>, runs: &mut JoinSet<RunEnd>) -> Result<(), Dow
                 if spoilt >= SPOILT_MAX {
                     return Err(error);
                 }
+                if spoilt + 1 == SPOILT_MAX && error.kind != DownloadErrorKind::Damaged {
+                    // It may be another version in each answer: one answer is of one version.
+                    job.plan(file, FilePlan::fetch_whole)?;
+                }
             }
-            // A whole object's request that broke off begins anew; its plan knows.
-            DownloadErrorKind::Source(SourceErrorKind::Transient) if broken < SPOILT_MAX => broken += 1,
+            // Its plan knows.
+            DownloadErrorKind::WholeOnly => job.show_progress(),
+            // A whole object's request that broke off begins anew.
+            DownloadErrorKind::Source(SourceErrorKind::Transient)
+                if broken < SPOILT_MAX && job.plan(file, |plan| plan.is_whole_only())? =>
+            {
+                broken += 1;
+                job.show_progress();
+            }
+            DownloadErrorKind::Source(
+                SourceErrorKind::Transient | SourceErrorKind::Internal | SourceErrorKind::Busy,
+            )
+            | DownloadErrorKind::TooSlow
+            | DownloadErrorKind::Closed => {
+                job.ending.cancel();
+                failed = Some(error);
+            }
             _ => return Err(error),
         }
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     if job.plans().iter().all(FilePlan::is_complete) {
         Ok(())

@@ -1,4 +1,4 @@
-//! DownloadError: why a try to download a chunk ended, in kinds that decide when the next one is made.
+//! `DownloadError`: why a try to download a chunk ended, in kinds that decide when the next one is made.
 //! Refuses to hold credentials: its message is shown.
 
 use std::fmt;
@@ -25,6 +25,10 @@ pub(crate) enum DownloadErrorKind {
     Source(SourceErrorKind),
     /// The source is left alone for a while; nothing was asked.
     Closed,
+    /// The source was silent or crawled for longer than we had patience: the place is given to others.
+    TooSlow,
+    /// The source gives no parts that could be joined: the object is asked for whole, by one request.
+    WholeOnly,
     /// The bytes are not those that the descriptor names. The staged file is worthless.
     Damaged,
     /// No data directory has room.
@@ -59,9 +63,9 @@ impl DownloadError {
     /// together do not come back together.
     pub(crate) fn backoff(&self, attempts: u32, random: u64) -> Option<Duration> {
         let (first_ms, longest_ms) = match self.kind {
-            DownloadErrorKind::Source(kind) => {
+            DownloadErrorKind::Source(_) | DownloadErrorKind::TooSlow | DownloadErrorKind::WholeOnly => {
+                let kind = self.source_kind().unwrap_or(SourceErrorKind::Transient);
                 let error = SourceError { kind, message: String::new(), retry_after: self.retry_after };
-                // An object that changes each time it is asked for is not asked for without a pause.
                 return health::backoff(attempts, &error, random).map(|delay| delay.max(PAUSE_MIN));
             }
             DownloadErrorKind::Cancelled => (0, 0),
@@ -73,6 +77,30 @@ impl DownloadError {
         let full_ms = u64::min(longest_ms, first_ms << u32::min(attempts.saturating_sub(1), 16));
         let spread_ms = if full_ms == 0 { 0 } else { random % (full_ms / 2 + 1) };
         Some(Duration::from_millis(full_ms - spread_ms))
+    }
+
+    /// The kind that the source is to blame for; `None` where it is not.
+    ///
+    /// An object that changed within one try is started over at once; one that changes in each try is asked for as rarely
+    /// as one that fails.
+    fn source_kind(&self) -> Option<SourceErrorKind> {
+        match self.kind {
+            DownloadErrorKind::Source(SourceErrorKind::Changed)
+            | DownloadErrorKind::TooSlow
+            | DownloadErrorKind::WholeOnly => Some(SourceErrorKind::Transient),
+            DownloadErrorKind::Source(kind) => Some(kind),
+            _ => None,
+        }
+    }
+
+    /// What the source's account is charged with; `None` where it is not to blame.
+    pub(crate) fn blame(&self) -> Option<SourceError> {
+        let kind = match self.kind {
+            DownloadErrorKind::Source(kind) => kind,
+            DownloadErrorKind::TooSlow => SourceErrorKind::Transient,
+            _ => return None,
+        };
+        Some(SourceError { kind, message: self.message.clone(), retry_after: self.retry_after })
     }
 
     /// Whether what is staged may be continued.

@@ -7,8 +7,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::{sleep, timeout};
+use url::Url;
 
-use crate::data_source::{Body, FetchRequest, FetchResponse, SourceError, SourceErrorKind, redacted};
+use crate::data_source::{
+    Body, BoxFuture, FetchRequest, FetchResponse, SourceError, SourceErrorKind, redacted,
+};
+use crate::digest::SEGMENT_BYTES;
 use crate::download_error::{DownloadError, DownloadErrorKind};
 use crate::job::{Active, Job};
 use crate::lanes::{Lane, Patience, source_of};
@@ -21,7 +25,7 @@ const FRUITLESS_MAX: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(25);
 
 /// A body that brings nothing for this long is asked for once more, beside it.
-const STALL_HEDGE: Duration = Duration::from_millis(1_000);
+const STALL_HEDGE: Duration = Duration::from_secs(1);
 
 /// A body that brings nothing for this long is given up.
 const STALL_MAX: Duration = Duration::from_secs(10);
@@ -30,16 +34,13 @@ const STALL_MAX: Duration = Duration::from_secs(10);
 const CRAWL_BYTES: u64 = 16 << 10;
 const CRAWL_TIME: Duration = Duration::from_secs(15);
 
-/// What an object of unknown length is first asked for.
-const FIRST_ASK_BYTES: u64 = 32 << 20;
-
 /// Fetches a claimed run, and releases the claim whatever happens.
 pub(crate) async fn fetch_run(job: &Job, file: usize, claim: Range<u64>) -> Result<(), DownloadError> {
     let start = claim.start;
     let mut pour = Pour::new(file, claim);
     let mut fruitless = 0;
     let result = loop {
-        let before = pour.position();
+        let before = pour.reached();
         let error = match attempt(job, &mut pour, fruitless).await {
             Ok(()) => break Ok(()),
             Err(error) => error,
@@ -48,112 +49,208 @@ pub(crate) async fn fetch_run(job: &Job, file: usize, claim: Range<u64>) -> Resu
         if is_changed && pour.ask_whole(job) {
             continue;
         }
-        let is_passing = error.kind == DownloadErrorKind::Source(SourceErrorKind::Transient);
-        if !is_passing || !pour.can_resume() {
+        if !can_try_again(job, &pour, &error) {
             break Err(error);
         }
-        fruitless = if pour.position() > before { 0 } else { fruitless + 1 };
+        let is_slow = error.kind == DownloadErrorKind::TooSlow;
+        fruitless = match () {
+            // What waited so long already is not waited for four times.
+            () if is_slow => fruitless + 2,
+            () if pour.reached() > before => 0,
+            () => fruitless + 1,
+        };
         if fruitless >= FRUITLESS_MAX {
             break Err(error);
         }
         if fruitless > 0 {
-            sleep(PAUSE * (1 << fruitless)).await;
+            // Its chunk's place is another's meanwhile.
+            let _pausing = job.pausing();
+            tokio::select! {
+                () = sleep(PAUSE * (1 << fruitless)) => {}
+                () = job.ending.cancelled() => break Err(error),
+            }
         }
     };
     job.plan(file, |plan| plan.release(start))?;
     result
 }
 
+/// Whether the run itself tries again. If not, its chunk's try ends, and the chunk is tried again later as a whole.
+fn can_try_again(job: &Job, pour: &Pour, error: &DownloadError) -> bool {
+    let is_passing = match error.kind {
+        DownloadErrorKind::Source(SourceErrorKind::Transient | SourceErrorKind::Internal) => true,
+        // A silent source is asked again at once only for what would be lost: otherwise others are served first.
+        DownloadErrorKind::TooSlow => pour.has_unfinished(),
+        _ => false,
+    };
+    is_passing && error.retry_after.is_none() && pour.can_resume() && !job.ending.is_cancelled()
+}
+
 /// One request for what is left of the run.
 async fn attempt(job: &Job, pour: &mut Pour, fruitless: u32) -> Result<(), DownloadError> {
     let file = pour.file();
     let url = job.url(file, job.attempts + fruitless)?;
-    let source = source_of(&url);
-    let mut lane = job.shared.lanes.enter(job.turn(), &source).await?;
-    let mut active = job.active();
-    let range = match pour.rest() {
-        Some(rest) => Some(rest),
-        None if pour.is_whole_asked() => None,
-        None => Some(0..FIRST_ASK_BYTES),
+    let request = job.request(file, url, pour.next_range(job)?)?;
+    let source = source_of(&request.url);
+    let lane = tokio::select! {
+        lane = job.shared.lanes.enter(job.turn(), &source) => lane?,
+        () = job.ending.cancelled() => return Err(DownloadError::cancelled()),
     };
-    let validator = job.plan(file, |plan| plan.validator().cloned())?;
-    let request = FetchRequest { url, range, validator };
     let patience = job.shared.lanes.patience(&source, job.attempts + fruitless);
-    let result = match ask(job, file, request, patience, (&mut lane, &mut active)).await {
-        Ok(response) => receive(job, pour, response, &mut lane).await,
-        Err(error) => Err(error.into()),
+    let mut asked = Asked { url: request.url.clone(), lane, active: job.active(), patience };
+    let result = match asked.answer(job, file, request).await {
+        Ok(response) => receive(job, pour, response, &mut asked).await,
+        Err(error) => Err(error),
     };
-    if let Err(error) = &result
-        && let DownloadErrorKind::Source(kind) = error.kind
-    {
-        let error = SourceError { kind, message: error.message.clone(), retry_after: error.retry_after };
-        lane.failed(&error, random(job));
+    if let Err(error) = &result {
+        asked.blame(job, error);
     }
     result
 }
 
-/// Sends a request and waits for the answer; when it is late, asks once more beside it and takes the first answer.
-async fn ask(
-    job: &Job,
-    file: usize,
-    request: FetchRequest,
+/// A request that is open, and its right to be.
+struct Asked<'a> {
+    url: Url,
+    lane: Lane,
+    active: Active<'a>,
     patience: Patience,
-    (lane, active): (&mut Lane, &mut Active<'_>),
-) -> Result<FetchResponse, SourceError> {
-    let clock = &job.shared.clock;
-    let started = clock.monotonic();
-    let source = job.shared.sources.get(&request.url)?;
-    let mut first = source.fetch(request.clone());
-    let mut answer = timeout(patience.overdue, &mut first).await.ok();
-    if answer.is_none() {
-        lane.overdue();
-        active.set_overdue(true);
-        let hedge_after = STALL_HEDGE.min(patience.first_byte / 4);
-        answer = timeout(hedge_after, &mut first).await.ok();
-    }
-    if answer.is_none() {
-        let rest = patience.first_byte.saturating_sub(clock.monotonic().saturating_sub(started));
-        let mut second = Box::pin(ask_elsewhere(job, file, request.clone()));
-        answer = timeout(rest, async {
-            tokio::select! {
-                answer = &mut first => match answer {
-                    Ok(response) => Ok(response),
-                    Err(_) => second.await,
-                },
-                answer = &mut second => match answer {
-                    Ok(response) => Ok(response),
-                    Err(_) => first.await,
-                },
+}
+
+impl Asked<'_> {
+    /// Sends a request and waits for the answer; when it is late, asks once more beside it and takes the first answer.
+    async fn answer(
+        &mut self,
+        job: &Job,
+        file: usize,
+        request: FetchRequest,
+    ) -> Result<FetchResponse, DownloadError> {
+        let started = job.shared.clock.monotonic();
+        let source = job.shared.sources.get(&request.url)?;
+        let mut first = source.fetch(request.clone());
+        let in_time = timeout(self.patience.overdue, &mut first).await;
+        let answer = if let Ok(answer) = in_time {
+            Late::Answer(answer)
+        } else {
+            self.silent();
+            let late = self.late_answer(job, file, &request, first).await;
+            self.active.set_overdue(false);
+            late
+        };
+        let too_slow = |why: &str| {
+            let silent_for = job.shared.clock.monotonic().saturating_sub(started).as_secs_f64();
+            let message = format!("{}: no answer for {silent_for:.1} s, {why}", redacted(&request.url));
+            DownloadError::new(DownloadErrorKind::TooSlow, message)
+        };
+        match answer {
+            Late::Answer(answer) => {
+                let response = answer?;
+                self.lane.answered();
+                Ok(response)
             }
-        })
-        .await
-        .ok();
-    }
-    active.set_overdue(false);
-    let waited = clock.monotonic().saturating_sub(started);
-    match answer {
-        Some(Ok(response)) => {
-            lane.answered(waited);
-            Ok(response)
+            Late::Beside(beside) => {
+                self.blame(job, &too_slow("and another request was faster"));
+                Ok(self.turn_to(beside))
+            }
+            Late::GaveWay => Err(too_slow("and others waited for its place")),
+            Late::Never => Err(too_slow("which is longer than it usually takes")),
         }
-        Some(Err(error)) => Err(error),
-        None => Err(SourceError::new(
-            SourceErrorKind::Transient,
-            format!("{}: no answer within {:.1} s", redacted(&request.url), waited.as_secs_f64()),
-        )),
+    }
+
+    async fn late_answer(
+        &mut self,
+        job: &Job,
+        file: usize,
+        request: &FetchRequest,
+        first: BoxFuture<'_, Result<FetchResponse, SourceError>>,
+    ) -> Late {
+        let patience = self.patience;
+        let hedge = async {
+            sleep(STALL_HEDGE.min(patience.first_byte / 4)).await;
+            ask_beside(job, file, request).await
+        };
+        tokio::select! {
+            answer = first => Late::Answer(answer),
+            Some(beside) = hedge => Late::Beside(beside),
+            () = self.gives_way(patience.give_way) => Late::GaveWay,
+            () = sleep(patience.first_byte.saturating_sub(patience.overdue)) => Late::Never,
+        }
+    }
+
+    /// Goes on with the request that was made beside it.
+    fn turn_to(&mut self, beside: Beside) -> FetchResponse {
+        self.lane = beside.lane;
+        self.url = beside.url;
+        beside.response
+    }
+
+    /// It brings nothing: others may start meanwhile.
+    fn silent(&mut self) {
+        self.lane.overdue();
+        self.active.set_overdue(true);
+    }
+
+    /// It brings bytes again.
+    fn moves(&mut self) {
+        self.lane.moves();
+        self.active.set_overdue(false);
+    }
+
+    /// Returns when it is to make room for others, which is not before `after`.
+    async fn gives_way(&mut self, after: Duration) {
+        sleep(after).await;
+        self.lane.give_way().await;
+    }
+
+    /// Charges the source with a failure, if it is to blame.
+    fn blame(&mut self, job: &Job, error: &DownloadError) {
+        match error.blame() {
+            Some(blame) if error.kind == DownloadErrorKind::TooSlow => {
+                self.lane.was_silent(&blame, random(job));
+            }
+            Some(blame) => self.lane.failed(&blame, job.attempts == 0, random(job)),
+            None => {}
+        }
     }
 }
 
-/// The same request to the next source in turn, which is the same one when there is no mirror.
-async fn ask_elsewhere(
-    job: &Job,
-    file: usize,
-    mut request: FetchRequest,
-) -> Result<FetchResponse, SourceError> {
-    if let Ok(url) = job.url(file, job.attempts + 1) {
-        request.url = url;
+/// What became of a request that was late.
+enum Late {
+    Answer(Result<FetchResponse, SourceError>),
+    Beside(Beside),
+    GaveWay,
+    Never,
+}
+
+/// A second request for the same bytes, answered.
+struct Beside {
+    url: Url,
+    lane: Lane,
+    response: FetchResponse,
+}
+
+/// The same request beside one that is silent, if there is room for it that nobody else wants: to another source that has
+/// the object, or else to the same one.
+async fn ask_beside(job: &Job, file: usize, silent: &FetchRequest) -> Option<Beside> {
+    let url = job.url_beside(file, &silent.url).ok()?;
+    let source = job.shared.sources.get(&url).ok()?;
+    let mut lane = job.shared.lanes.try_enter(&source_of(&url))?;
+    // From the start it keeps nobody from starting.
+    lane.overdue();
+    let request = FetchRequest { url: url.clone(), ..silent.clone() };
+    let answer = tokio::select! {
+        answer = source.fetch(request) => answer,
+        () = lane.give_way() => return None,
+    };
+    match answer {
+        Ok(response) => {
+            lane.answered();
+            Some(Beside { url, lane, response })
+        }
+        Err(error) => {
+            lane.failed(&error, job.attempts == 0, random(job));
+            None
+        }
     }
-    job.shared.sources.get(&request.url)?.fetch(request).await
 }
 
 /// Takes an answer in, if it is of the object that is wanted.
@@ -161,20 +258,29 @@ async fn receive(
     job: &Job,
     pour: &mut Pour,
     response: FetchResponse,
-    lane: &mut Lane,
+    asked: &mut Asked<'_>,
 ) -> Result<(), DownloadError> {
     pour.accept(job, &response)?;
     let mut body = response.body;
     let mut crawl = Crawl::default();
+    let mut last_stop = None;
     loop {
         if pour.is_full() {
             return pour.flush(job);
         }
-        match next_piece(job, pour, &mut body, &mut crawl).await? {
+        if job.ending.is_cancelled() {
+            // The try has failed elsewhere: what was begun of a segment is worth its rest, and no more.
+            let stop = *last_stop.get_or_insert(pour.reached().next_multiple_of(SEGMENT_BYTES));
+            if pour.reached() >= stop {
+                pour.flush(job)?;
+                return Err(DownloadError::cancelled());
+            }
+        }
+        match next_piece(job, pour, &mut body, (&mut crawl, asked)).await? {
             Some(bytes) => {
                 let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                 job.shared.bandwidth.pass(len).await;
-                lane.received(len);
+                asked.lane.received(len);
                 pour.add(job, bytes)?;
             }
             None => return pour.end(job),
@@ -208,70 +314,73 @@ async fn next_piece(
     job: &Job,
     pour: &mut Pour,
     body: &mut Body,
-    crawl: &mut Crawl,
+    (crawl, asked): (&mut Crawl, &mut Asked<'_>),
 ) -> Result<Option<Bytes>, DownloadError> {
     let clock = &job.shared.clock;
     let started = clock.monotonic();
-    let next = match timeout(STALL_HEDGE, body.next()).await {
-        Ok(next) => next,
-        Err(_) => {
-            pour.flush(job)?;
-            after_stall(job, pour, body).await?
-        }
+    let in_time = timeout(asked.patience.overdue, body.next()).await;
+    let next = if let Ok(next) = in_time {
+        next
+    } else {
+        asked.silent();
+        let next = after_stall(job, pour, body, asked).await;
+        asked.moves();
+        next?
     };
     let next = next.transpose()?;
     let waited = clock.monotonic().saturating_sub(started);
     if crawl.is_too_slow(waited, next.as_ref().map_or(0, Bytes::len)) {
         let message = format!("{}: fewer than {CRAWL_BYTES} bytes in {CRAWL_TIME:?}", pour.source(job));
-        return Err(SourceError::new(SourceErrorKind::Transient, message).into());
+        return Err(DownloadError::new(DownloadErrorKind::TooSlow, message));
     }
     Ok(next)
 }
 
-async fn after_stall(
-    job: &Job,
-    pour: &Pour,
-    body: &mut Body,
-) -> Result<Option<Result<Bytes, SourceError>>, DownloadError> {
-    let stalled = || {
-        let message = format!("{}: nothing came for {STALL_MAX:?}", pour.source(job));
-        SourceError::new(SourceErrorKind::Transient, message)
-    };
-    let hedged = pour.rest().filter(|_| pour.can_resume());
-    let race = async {
-        let Some(rest) = hedged else { return body.next().await };
-        let fresh = Box::pin(fresh_body(job, pour.file(), rest));
-        tokio::select! {
-            next = body.next() => next,
-            Some((next, fresh)) = fresh => {
-                *body = fresh;
-                next
-            }
-            else => None,
-        }
-    };
-    match timeout(STALL_MAX, race).await {
-        Ok(next) => Ok(next),
-        Err(_) => Err(stalled().into()),
-    }
-}
-
 type Piece = Option<Result<Bytes, SourceError>>;
 
+async fn after_stall(
+    job: &Job,
+    pour: &mut Pour,
+    body: &mut Body,
+    asked: &mut Asked<'_>,
+) -> Result<Piece, DownloadError> {
+    pour.flush(job)?;
+    let too_slow = |why: String| {
+        let message = format!("{}: {why}", pour.source(job));
+        DownloadError::new(DownloadErrorKind::TooSlow, message)
+    };
+    let url = asked.url.clone();
+    let hedge = async {
+        sleep(STALL_HEDGE).await;
+        fresh_body(job, pour, url).await
+    };
+    let (piece, beside) = tokio::select! {
+        piece = body.next() => return Ok(piece),
+        Some(fresh) = hedge => fresh,
+        () = asked.gives_way(STALL_HEDGE) => {
+            return Err(too_slow("its body stalled, and others waited for its place".to_string()));
+        }
+        () = sleep(STALL_MAX) => return Err(too_slow(format!("nothing came for {STALL_MAX:?}"))),
+    };
+    *body = asked.turn_to(beside).body;
+    Ok(piece)
+}
+
 /// A second body for the same bytes, with its first piece; `None` if there is none to be had.
-async fn fresh_body(job: &Job, file: usize, rest: Range<u64>) -> Option<(Piece, Body)> {
-    let url = job.url(file, job.attempts).ok()?;
-    let validator = job.plan(file, |plan| plan.validator().cloned()).ok()?;
+async fn fresh_body(job: &Job, pour: &Pour, stalled: Url) -> Option<(Piece, Beside)> {
+    let rest = pour.rest().filter(|_| pour.can_resume())?;
+    let file = pour.file();
+    let request = job.request(file, stalled, Some(rest.clone())).ok()?;
+    let mut beside = ask_beside(job, file, &request).await?;
+    let response = &mut beside.response;
     let total = job.plan(file, |plan| plan.total()).ok()?;
-    let request = FetchRequest { url, range: Some(rest.clone()), validator: validator.clone() };
-    let response = ask_elsewhere(job, file, request).await.ok()?;
-    let is_same = response.offset == rest.start && response.total == total && response.validator == validator;
-    if !is_same {
+    let has_digest = job.file(file).ok()?.has_digest();
+    let is_version = has_digest || response.validator == request.validator;
+    if response.offset != rest.start || response.total != total || !is_version {
         return None;
     }
-    let mut body = response.body;
-    match body.next().await {
-        Some(Ok(bytes)) => Some((Some(Ok(bytes)), body)),
+    match response.body.next().await {
+        Some(Ok(bytes)) => Some((Some(Ok(bytes)), beside)),
         _ => None,
     }
 }

@@ -94,6 +94,11 @@ impl FileSpec {
         Ok(spec)
     }
 
+    /// Whether the descriptor pins the file's bytes, whatever a source says of their version.
+    pub(crate) fn has_digest(&self) -> bool {
+        self.sha256.is_some() || self.blake3.is_some()
+    }
+
     fn read_fragment(&mut self, fragment: &str) -> std::result::Result<(), String> {
         for pair in fragment.split('&') {
             // The pair itself is not shown: without a `=` it may be anything, a secret included.

@@ -12,6 +12,8 @@ const REST_MIN: Duration = Duration::from_millis(500);
 const REST_MAX: Duration = Duration::from_mins(1);
 /// How long a probe is waited for before another is let through: whoever had it may have been cancelled.
 const PROBE_MAX: Duration = Duration::from_secs(30);
+/// When to ask again while a probe is out: most are answered within a second, and then all may start.
+const PROBE_LOOK: Duration = Duration::from_secs(1);
 /// The longest wait that a source may ask of us.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 
@@ -32,6 +34,9 @@ pub(crate) struct Health {
     state: State,
     failures_in_row: u32,
     rests_in_row: u32,
+    silences_in_row: u32,
+    /// Until when others are asked in its place, where there are others.
+    shunned_until: Duration,
     success_count: u64,
     failure_count: u64,
     last_error: Option<String>,
@@ -60,7 +65,10 @@ impl Health {
     pub(crate) fn may_start(&mut self, now: Duration) -> Verdict {
         match self.state {
             State::Closed => Verdict::Yes,
-            State::Open { until } | State::Probing { until } if now < until => Verdict::NotBefore(until),
+            State::Open { until } if now < until => Verdict::NotBefore(until),
+            State::Probing { until } if now < until => {
+                Verdict::NotBefore(until.min(now.saturating_add(PROBE_LOOK)))
+            }
             State::Open { .. } | State::Probing { .. } => {
                 self.state = State::Probing { until: now.saturating_add(PROBE_MAX) };
                 Verdict::Probe
@@ -85,9 +93,34 @@ impl Health {
                 self.rest_if_due(now, error.retry_after, random);
             }
             // The source answered; it is the object that is wrong.
-            SourceErrorKind::Permanent | SourceErrorKind::Changed => self.close(),
+            SourceErrorKind::Internal | SourceErrorKind::Permanent | SourceErrorKind::Changed => self.close(),
             SourceErrorKind::Refused => self.on_cancelled(now),
         }
+    }
+
+    /// A request failed, and that says nothing new of the source: it answered others meanwhile, or this object has failed
+    /// before. It is counted, and decides nothing.
+    pub(crate) fn on_known_failure(&mut self, now: Duration, error: &SourceError) {
+        self.failure_count = self.failure_count.saturating_add(1);
+        self.last_error = Some(error.message.clone());
+        self.on_cancelled(now);
+    }
+
+    /// A request was not answered in time. That may be the object's fault, so the source is not closed; but where the
+    /// object can be had elsewhere, it is had there for as long as a closed source would rest.
+    pub(crate) fn on_silence(&mut self, now: Duration, error: &SourceError, random: u64) {
+        self.on_known_failure(now, error);
+        self.silences_in_row = self.silences_in_row.saturating_add(1);
+        if let Some(times) = self.silences_in_row.checked_sub(FAILURES_TO_OPEN)
+            && self.shunned_until <= now
+        {
+            self.shunned_until = now.saturating_add(share(doubled(REST_MIN, times, REST_MAX), random));
+        }
+    }
+
+    /// Whether another source is to be asked in its place, if there is one.
+    pub(crate) fn is_shunned(&self, now: Duration) -> bool {
+        self.shunned_until > now || self.rests_until().is_some_and(|until| until > now)
     }
 
     /// A request ended without an outcome. If it was the probe, the next caller gets it.
@@ -101,7 +134,8 @@ impl Health {
     pub(crate) fn rests_until(&self) -> Option<Duration> {
         match self.state {
             State::Closed => None,
-            State::Open { until } | State::Probing { until } => Some(until),
+            State::Open { until } => Some(until),
+            State::Probing { until } => Some(until.saturating_sub(PROBE_MAX).saturating_add(PROBE_LOOK)),
         }
     }
 
@@ -129,6 +163,8 @@ impl Health {
         self.state = State::Closed;
         self.failures_in_row = 0;
         self.rests_in_row = 0;
+        self.silences_in_row = 0;
+        self.shunned_until = Duration::ZERO;
     }
 
     fn rest_if_due(&mut self, now: Duration, retry_after: Option<Duration>, random: u64) {
@@ -154,7 +190,9 @@ impl Health {
 /// (of which five minutes are granted at most).
 pub(crate) fn backoff(failures: u32, error: &SourceError, random: u64) -> Option<Duration> {
     let (first, last) = match error.kind {
-        SourceErrorKind::Transient => (Duration::from_millis(200), Duration::from_mins(1)),
+        SourceErrorKind::Transient | SourceErrorKind::Internal => {
+            (Duration::from_millis(200), Duration::from_mins(1))
+        }
         SourceErrorKind::Busy => (Duration::from_secs(1), Duration::from_mins(2)),
         SourceErrorKind::Permanent => (Duration::from_mins(1), Duration::from_hours(1)),
         SourceErrorKind::Changed => return Some(Duration::ZERO),
@@ -267,7 +305,8 @@ mod tests {
         let mut health = Health::new();
         for _ in 0..4 {
             for _ in 0..7 {
-                health.on_failure(at(0), &failure(SourceErrorKind::Busy), 0);
+                health.on_failure(at(0), &failure(SourceErrorKind::Busy), u64::MAX);
+                assert_eq!(health.may_start(at(0)), Verdict::Yes);
             }
             health.on_success(at(5));
         }
@@ -279,13 +318,41 @@ mod tests {
     fn one_probe_goes_out_after_the_rest_and_its_end_decides() {
         let mut health = opened();
         assert_eq!(health.may_start(at(500)), Verdict::Probe);
-        assert_eq!(health.may_start(at(500)), Verdict::NotBefore(at(500) + PROBE_MAX));
+        assert_eq!(health.may_start(at(500)), Verdict::NotBefore(at(500) + PROBE_LOOK));
         health.on_failure(at(600), &failure(SourceErrorKind::Transient), u64::MAX);
         let Verdict::NotBefore(until) = health.may_start(at(600)) else { panic!("the source rests again") };
         assert!(until > at(1_500) && until <= at(1_600), "the second rest is twice the first: {until:?}");
         assert_eq!(health.may_start(until), Verdict::Probe);
         health.on_success(at(5));
         assert_eq!(health.may_start(until), Verdict::Yes);
+        for _ in 0..FAILURES_TO_OPEN {
+            health.on_failure(until, &failure(SourceErrorKind::Transient), u64::MAX);
+        }
+        assert!(health.rests_until() <= Some(until + REST_MIN), "after a success the rests begin anew");
+    }
+
+    #[test]
+    fn a_failure_that_says_nothing_new_gives_the_probe_to_another() {
+        let mut health = opened();
+        assert_eq!(health.may_start(at(500)), Verdict::Probe);
+        health.on_known_failure(at(600), &failure(SourceErrorKind::Transient));
+        assert_eq!(health.may_start(at(600)), Verdict::Probe);
+        assert_eq!(health.failure_count(), u64::from(FAILURES_TO_OPEN) + 1);
+    }
+
+    #[test]
+    fn a_silent_source_is_shunned_but_never_closed() {
+        let mut health = Health::new();
+        for _ in 0..FAILURES_TO_OPEN {
+            assert!(!health.is_shunned(at(0)));
+            health.on_silence(at(0), &failure(SourceErrorKind::Transient), u64::MAX);
+        }
+        assert!(health.is_shunned(at(400)) && !health.is_shunned(at(500)));
+        assert_eq!(health.may_start(at(0)), Verdict::Yes);
+        health.on_silence(at(500), &failure(SourceErrorKind::Transient), u64::MAX);
+        assert!(health.is_shunned(at(1_400)), "the second time is twice the first");
+        health.on_success(at(5));
+        assert!(!health.is_shunned(at(1_400)));
     }
 
     #[test]

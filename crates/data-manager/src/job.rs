@@ -1,15 +1,19 @@
 //! Job: one download under way, shared by the requests that serve it.
 //! Refuses to decide what to fetch next: its plans do.
 
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use host::Clock;
 use url::Url;
 
 use crate::bandwidth::Bandwidth;
-use crate::data_catalogue::{DataCatalogue, Turn, Wanted};
+use crate::cancel::Cancel;
+use crate::data_catalogue::{DataCatalogue, Turn, UNKNOWN_BYTES, Wanted};
+use crate::data_source::{FetchRequest, Validator};
 use crate::download_error::{DownloadError, DownloadErrorKind};
-use crate::file_spec::FileSpec;
+use crate::file_spec::{CheckedChunk, FileSpec};
 use crate::lanes::{Lanes, source_of};
 use crate::options::Mirror;
 use crate::plan::FilePlan;
@@ -40,6 +44,8 @@ pub(crate) struct Job {
     pub(crate) progress: Arc<StagingProgress>,
     pub(crate) staging: Staging,
     pub(crate) file_bytes_max: u64,
+    /// Thrown when the try has failed: requests that move bytes end at their next segment, and no other starts.
+    pub(crate) ending: Cancel,
     /// One per file, in the descriptor's order. Held for memory work only.
     plans: Mutex<Vec<FilePlan>>,
     /// Requests by whether they move bytes. Held for counting only.
@@ -50,7 +56,9 @@ pub(crate) struct Job {
 struct Activity {
     moving: u32,
     overdue: u32,
-    is_idle: bool,
+    /// What the catalogue was last told, and whether somebody is telling it now.
+    told_idle: bool,
+    is_telling: bool,
 }
 
 /// Counts one request as moving bytes or as overdue; dropping it ends that.
@@ -77,6 +85,7 @@ impl Job {
             progress,
             staging,
             file_bytes_max,
+            ending: Cancel::default(),
             plans: Mutex::new(plans),
             activity: Mutex::new(Activity::default()),
         }
@@ -108,7 +117,7 @@ impl Job {
 
     /// This chunk's place among those that want a request now.
     pub(crate) fn turn(&self) -> Turn {
-        let total = self.progress.total_bytes().unwrap_or(crate::data_catalogue::UNKNOWN_BYTES);
+        let total = self.progress.total_bytes().unwrap_or(UNKNOWN_BYTES);
         let remaining = total.saturating_sub(self.progress.done_bytes());
         Turn::new(self.wanted.priority, self.shared.clock.monotonic(), remaining, self.wanted.chunk.id)
     }
@@ -122,22 +131,34 @@ impl Job {
         self.progress.set(done, total);
     }
 
-    /// The URL to ask at a try: the descriptor's own first, then its mirrors, those that rest last.
+    /// The URL to ask at a try.
     pub(crate) fn url(&self, file: usize, attempt: u32) -> Result<Url, DownloadError> {
-        let own = &self.file(file)?.url;
-        let mut urls = vec![own.clone()];
-        for mirror in &self.shared.mirrors {
-            if let Some(rest) = own.as_str().strip_prefix(mirror.prefix.as_str()) {
-                urls.extend(
-                    mirror.others.iter().filter_map(|other| Url::parse(&format!("{other}{rest}")).ok()),
-                );
-            }
-        }
-        let (awake, resting): (Vec<Url>, Vec<Url>) =
-            urls.into_iter().partition(|url| self.shared.lanes.rests_for(&source_of(url)).is_none());
-        let urls = if awake.is_empty() { resting } else { awake };
+        let urls = self.shared.urls(self.file(file)?);
         let turn = usize::try_from(attempt).unwrap_or_default() % urls.len().max(1);
         urls.into_iter().nth(turn).ok_or_else(|| DownloadError::new(DownloadErrorKind::Closed, "no source"))
+    }
+
+    /// Where to ask beside a request that is silent: at another source if there is one, else at the same one.
+    pub(crate) fn url_beside(&self, file: usize, silent: &Url) -> Result<Url, DownloadError> {
+        let source = source_of(silent);
+        let urls = self.shared.urls(self.file(file)?);
+        Ok(urls.into_iter().find(|url| source_of(url) != source).unwrap_or_else(|| silent.clone()))
+    }
+
+    /// A request for a part of a file, of the version that the parts here are of. Where a digest proves the joint, the
+    /// version does not matter: mirrors may name it differently.
+    pub(crate) fn request(
+        &self,
+        file: usize,
+        url: Url,
+        range: Option<Range<u64>>,
+    ) -> Result<FetchRequest, DownloadError> {
+        Ok(FetchRequest { url, range, validator: self.validator(file)? })
+    }
+
+    /// The version that the parts of a file are of, if that matters.
+    pub(crate) fn validator(&self, file: usize) -> Result<Option<Validator>, DownloadError> {
+        self.plan(file, |plan| plan.validator().cloned())
     }
 
     /// A request of this chunk is under way.
@@ -146,15 +167,63 @@ impl Job {
         Active { job: self, is_overdue: false }
     }
 
+    /// A part of this chunk waits for its next try.
+    pub(crate) fn pausing(&self) -> Active<'_> {
+        self.count(|activity| activity.overdue += 1);
+        Active { job: self, is_overdue: true }
+    }
+
     fn count(&self, change: impl FnOnce(&mut Activity)) {
-        let mut activity = self.activity.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut activity = self.activity();
         change(&mut activity);
-        let is_idle = activity.moving == 0 && activity.overdue > 0;
-        let is_news = std::mem::replace(&mut activity.is_idle, is_idle) != is_idle;
-        drop(activity);
-        if is_news {
+        // Told with the lock free, and told again if it changed meanwhile, so that the last word is the right one.
+        while activity.told_idle != activity.is_idle() && !activity.is_telling {
+            let is_idle = activity.is_idle();
+            activity.told_idle = is_idle;
+            activity.is_telling = true;
+            drop(activity);
             self.shared.catalogue.set_idle(self.wanted.chunk.id, self.task, is_idle);
+            activity = self.activity();
+            activity.is_telling = false;
         }
+    }
+
+    fn activity(&self) -> MutexGuard<'_, Activity> {
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Activity {
+    /// Whether the chunk waits for its sources and moves no bytes.
+    fn is_idle(&self) -> bool {
+        self.moving == 0 && self.overdue > 0
+    }
+}
+
+impl Shared {
+    /// Where a file can be had: at its own URL, then at its mirrors. Shunned sources are left out unless all are.
+    fn urls(&self, file: &FileSpec) -> Vec<Url> {
+        let own = &file.url;
+        let mut urls = vec![own.clone()];
+        for mirror in &self.mirrors {
+            if let Some(rest) = own.as_str().strip_prefix(mirror.prefix.as_str()) {
+                urls.extend(
+                    mirror.others.iter().filter_map(|other| Url::parse(&format!("{other}{rest}")).ok()),
+                );
+            }
+        }
+        let (sought, shunned): (Vec<Url>, Vec<Url>) =
+            urls.into_iter().partition(|url| !self.lanes.is_shunned(&source_of(url)));
+        if sought.is_empty() { shunned } else { sought }
+    }
+
+    /// How long a chunk has to wait because all sources of one of its files rest; `None` if it need not.
+    pub(crate) fn rests_for(&self, chunk: &CheckedChunk) -> Option<Duration> {
+        let rest_of = |file: &FileSpec| {
+            let rests = self.urls(file).into_iter().map(|url| self.lanes.rests_for(&source_of(&url)));
+            rests.min().flatten()
+        };
+        chunk.files.iter().filter_map(rest_of).max()
     }
 }
 

@@ -6,24 +6,29 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use host::Clock;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use url::Url;
 
 use crate::data_catalogue::Turn;
-use crate::data_source::SourceError;
+use crate::data_source::{SourceError, SourceErrorKind};
 use crate::download_error::{DownloadError, DownloadErrorKind};
 use crate::health::{Health, Verdict};
 use crate::options::Limits;
 use crate::status::SourceStatus;
 use crate::window::Window;
 
-/// A request that has had no first byte for this long no longer keeps others from starting, until it has one.
+/// A request that has been silent for this long no longer keeps others from starting, until it has bytes.
 const OVERDUE_MIN: Duration = Duration::from_millis(20);
 const OVERDUE_MAX: Duration = Duration::from_millis(250);
+/// The same while nothing is known of the source.
+const OVERDUE_FIRST: Duration = Duration::from_millis(100);
 
 /// How long a first byte may take before the request is given up, at the first try; doubled from try to try.
 const FIRST_BYTE_MIN: Duration = Duration::from_secs(2);
-const FIRST_BYTE_MAX: Duration = Duration::from_secs(60);
+const FIRST_BYTE_MAX: Duration = Duration::from_mins(1);
+
+/// Sources that are remembered; healthy ones that nobody asks are forgotten beyond that.
+const SOURCES_MAX: usize = 1_024;
 
 /// Gives out lanes. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -48,6 +53,11 @@ struct Inner {
     open: u32,
     waiting: BTreeMap<(Turn, u64), Waiter>,
     last_waiter: u64,
+    last_lane: u64,
+    /// Silent requests that give way to others, the oldest first: where to, and how to tell them.
+    yielding: BTreeMap<u64, (String, Arc<Notify>)>,
+    /// One at a time is told to give way; this is the one, until it has gone.
+    leaving: Option<u64>,
     sources: HashMap<String, SourceState>,
     fetched_bytes: u64,
 }
@@ -62,6 +72,8 @@ struct Waiter {
 struct SourceState {
     health: Health,
     open: u32,
+    /// When it last answered anything.
+    answered_at: Option<Duration>,
 }
 
 /// The right to have one request open to one source. Dropping it gives it to the next in turn.
@@ -69,8 +81,12 @@ struct SourceState {
 pub(crate) struct Lane {
     shared: Arc<Shared>,
     source: String,
+    number: u64,
+    started: Duration,
     is_counted: bool,
     is_reported: bool,
+    /// Told when this request is to give way.
+    told: Arc<Notify>,
 }
 
 /// How long a request may take to its first byte.
@@ -78,6 +94,8 @@ pub(crate) struct Lane {
 pub(crate) struct Patience {
     /// After this it is overdue: it goes on without keeping others from starting.
     pub(crate) overdue: Duration,
+    /// After this it gives way to others that cannot start because too many requests are open.
+    pub(crate) give_way: Duration,
     /// After this it is given up.
     pub(crate) first_byte: Duration,
 }
@@ -98,6 +116,9 @@ impl Lanes {
             open: 0,
             waiting: BTreeMap::new(),
             last_waiter: 0,
+            last_lane: 0,
+            yielding: BTreeMap::new(),
+            leaving: None,
             sources: HashMap::new(),
             fetched_bytes: 0,
         };
@@ -124,6 +145,19 @@ impl Lanes {
         answer.unwrap_or_else(|_| Err(DownloadError::cancelled()))
     }
 
+    /// A lane to `source` for a request that nobody waits for: only where there is room that nobody else wants.
+    pub(crate) fn try_enter(&self, source: &str) -> Option<Lane> {
+        let now = self.shared.clock.monotonic();
+        let mut inner = self.shared.lock();
+        if !inner.waiting.is_empty() || !inner.has_room() || inner.counted >= inner.window.limit() {
+            return None;
+        }
+        if inner.is_source_full(source) || inner.source(source).health.may_start(now) != Verdict::Yes {
+            return None;
+        }
+        Some(inner.open_lane(source, now, &self.shared))
+    }
+
     /// Takes a place among those that wait.
     fn wait(&self, turn: Turn, waiter: Waiter) -> (Turn, u64) {
         let mut inner = self.shared.lock();
@@ -136,13 +170,21 @@ impl Lanes {
 
     pub(crate) fn patience(&self, source: &str, attempts: u32) -> Patience {
         let p95 = self.shared.lock().sources.get(source).and_then(|state| state.health.first_byte_p95());
-        let overdue = p95.map_or(OVERDUE_MAX, |p95| p95.saturating_mul(4).clamp(OVERDUE_MIN, OVERDUE_MAX));
+        let overdue = p95.map_or(OVERDUE_FIRST, |p95| p95.saturating_mul(4).clamp(OVERDUE_MIN, OVERDUE_MAX));
         let first_byte = p95.map_or(FIRST_BYTE_MIN * 2, |p95| p95.saturating_mul(16));
         let doubled = first_byte.max(FIRST_BYTE_MIN).saturating_mul(1 << attempts.min(5));
-        Patience { overdue, first_byte: doubled.min(FIRST_BYTE_MAX) }
+        // Doubled as well, so that a source that is only slow is waited for in the end, however many want its place.
+        let give_way = OVERDUE_MAX.saturating_mul(2 << attempts.min(8));
+        Patience { overdue, give_way, first_byte: doubled.min(FIRST_BYTE_MAX) }
     }
 
-    /// Whether a source may be asked now.
+    /// Whether others are to be asked in a source's place, where there are others.
+    pub(crate) fn is_shunned(&self, source: &str) -> bool {
+        let now = self.shared.clock.monotonic();
+        self.shared.lock().sources.get(source).is_some_and(|state| state.health.is_shunned(now))
+    }
+
+    /// How long a source is to be left alone.
     pub(crate) fn rests_for(&self, source: &str) -> Option<Duration> {
         let now = self.shared.clock.monotonic();
         let until = self.shared.lock().sources.get(source).and_then(|state| state.health.rests_until())?;
@@ -213,7 +255,7 @@ impl Inner {
     fn grant(&mut self, now: Duration, shared: &Arc<Shared>) -> Vec<Grant> {
         let mut granted = Vec::new();
         let mut skipped = None;
-        while self.open < self.limits.connections_max {
+        loop {
             let next = match skipped {
                 None => self.waiting.first_key_value(),
                 Some(after) => {
@@ -222,61 +264,145 @@ impl Inner {
                 }
             };
             let Some((&key, waiter)) = next else { break };
+            let source = waiter.source.clone();
+            if !self.has_room() {
+                self.ask_to_leave(|_| true);
+                break;
+            }
             if self.counted >= self.window.limit() {
                 self.window.is_short();
                 break;
             }
-            let source = waiter.source.clone();
-            let state = self
-                .sources
-                .entry(source.clone())
-                .or_insert_with(|| SourceState { health: Health::new(), open: 0 });
-            if state.open >= self.limits.connections_per_source_max {
+            if self.is_source_full(&source) {
+                self.ask_to_leave(|other| other == source);
                 skipped = Some(key);
                 continue;
             }
-            let verdict = state.health.may_start(now);
+            let verdict = self.source(&source).health.may_start(now);
             let Some(waiter) = self.waiting.remove(&key) else { break };
-            if let Verdict::NotBefore(until) = verdict {
-                let mut error = DownloadError::new(
-                    DownloadErrorKind::Closed,
-                    format!("{source} is left alone after repeated failures"),
-                );
-                error.retry_after = Some(until.saturating_sub(now));
-                granted.push((waiter.reply, Err(error)));
-                continue;
-            }
-            state.open += 1;
-            self.counted += 1;
-            self.open += 1;
-            let lane = Lane { shared: Arc::clone(shared), source, is_counted: true, is_reported: false };
-            granted.push((waiter.reply, Ok(lane)));
+            let answer = match verdict {
+                Verdict::Yes | Verdict::Probe => Ok(self.open_lane(&source, now, shared)),
+                Verdict::NotBefore(until) => Err(closed(&source, until.saturating_sub(now))),
+            };
+            granted.push((waiter.reply, answer));
         }
         granted
     }
+
+    fn has_room(&self) -> bool {
+        self.open < self.limits.connections_max
+    }
+
+    fn is_source_full(&self, source: &str) -> bool {
+        self.sources.get(source).is_some_and(|state| state.open >= self.limits.connections_per_source_max)
+    }
+
+    fn source(&mut self, source: &str) -> &mut SourceState {
+        if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(source) {
+            self.sources.retain(|_, state| state.open > 0 || state.health.rests_until().is_some());
+        }
+        self.sources.entry(source.to_string()).or_insert_with(|| SourceState {
+            health: Health::new(),
+            open: 0,
+            answered_at: None,
+        })
+    }
+
+    fn open_lane(&mut self, source: &str, now: Duration, shared: &Arc<Shared>) -> Lane {
+        self.source(source).open += 1;
+        self.counted += 1;
+        self.open += 1;
+        self.last_lane += 1;
+        Lane {
+            shared: Arc::clone(shared),
+            source: source.to_string(),
+            number: self.last_lane,
+            started: now,
+            is_counted: true,
+            is_reported: false,
+            told: Arc::default(),
+        }
+    }
+
+    /// Tells the request that has been silent for longest to make room. When it has gone, the next may be told.
+    fn ask_to_leave(&mut self, is_it: impl Fn(&str) -> bool) {
+        if self.leaving.is_some() {
+            return;
+        }
+        let oldest = self.yielding.iter().find(|(_, (source, _))| is_it(source)).map(|(number, _)| *number);
+        if let Some(number) = oldest
+            && let Some((_, told)) = self.yielding.remove(&number)
+        {
+            self.leaving = Some(number);
+            told.notify_one();
+        }
+    }
+
+    /// It has answered, or is gone.
+    fn forget_silent(&mut self, number: u64) {
+        self.yielding.remove(&number);
+        if self.leaving == Some(number) {
+            self.leaving = None;
+        }
+    }
+}
+
+fn closed(source: &str, rest: Duration) -> DownloadError {
+    let message = format!("{source} is left alone after repeated failures");
+    DownloadError { retry_after: Some(rest), ..DownloadError::new(DownloadErrorKind::Closed, message) }
 }
 
 impl Lane {
-    /// The request waits long for its first byte: others may start meanwhile.
+    /// The request waits long for its next byte: others may start meanwhile.
     pub(crate) fn overdue(&mut self) {
         if std::mem::take(&mut self.is_counted) {
+            let now = self.shared.clock.monotonic();
             let mut inner = self.shared.lock();
             inner.counted -= 1;
+            if let Some(state) = inner.sources.get_mut(&self.source) {
+                // If this is the probe, it says nothing for so long that another may.
+                state.health.on_cancelled(now);
+            }
             self.shared.grant(inner);
         }
     }
 
-    /// The first byte is here.
-    pub(crate) fn answered(&mut self, first_byte: Duration) {
+    /// The request is still silent: from now on it gives way to others when too many requests are open. Returns when it
+    /// is to do so.
+    pub(crate) async fn give_way(&mut self) {
+        self.yields();
+        self.told.notified().await;
+    }
+
+    fn yields(&mut self) {
+        // A word that came too late last time is not for this time.
+        self.told = Arc::default();
         let mut inner = self.shared.lock();
-        if !self.is_counted {
-            self.is_counted = true;
+        inner.yielding.insert(self.number, (self.source.clone(), Arc::clone(&self.told)));
+        self.shared.grant(inner);
+    }
+
+    /// The first byte is here.
+    pub(crate) fn answered(&mut self) {
+        self.moves();
+        self.is_reported = true;
+        let now = self.shared.clock.monotonic();
+        let mut inner = self.shared.lock();
+        if let Some(state) = inner.sources.get_mut(&self.source) {
+            state.answered_at = Some(now);
+            state.health.on_success(now.saturating_sub(self.started));
+        }
+    }
+
+    /// It moves bytes, for the first time or again.
+    pub(crate) fn moves(&mut self) {
+        let mut inner = self.shared.lock();
+        if !std::mem::replace(&mut self.is_counted, true) {
             inner.counted += 1;
         }
-        self.is_reported = true;
-        if let Some(state) = inner.sources.get_mut(&self.source) {
-            state.health.on_success(first_byte);
-        }
+        inner.forget_silent(self.number);
+        // Somebody else may be told to give way in its place.
+        self.shared.grant(inner);
     }
 
     /// Bytes of the body came in.
@@ -289,13 +415,28 @@ impl Lane {
         }
     }
 
-    /// The request failed.
-    pub(crate) fn failed(&mut self, error: &SourceError, random: u64) {
+    /// The request was not answered in time.
+    pub(crate) fn was_silent(&mut self, error: &SourceError, random: u64) {
         self.is_reported = true;
         let now = self.shared.clock.monotonic();
         let mut inner = self.shared.lock();
         let Some(state) = inner.sources.get_mut(&self.source) else { return };
-        state.health.on_failure(now, error, random);
+        state.health.on_silence(now, error, random);
+    }
+
+    /// The request failed. `is_first` is whether its object has not failed before: one that fails for ever must not close
+    /// the source for the others, and neither must one that fails while the source answers others.
+    pub(crate) fn failed(&mut self, error: &SourceError, is_first: bool, random: u64) {
+        self.is_reported = true;
+        let now = self.shared.clock.monotonic();
+        let mut inner = self.shared.lock();
+        let Some(state) = inner.sources.get_mut(&self.source) else { return };
+        let answered_others = state.answered_at.is_some_and(|at| at > self.started);
+        if error.kind == SourceErrorKind::Transient && (answered_others || !is_first) {
+            state.health.on_known_failure(now, error);
+        } else {
+            state.health.on_failure(now, error, random);
+        }
     }
 }
 
@@ -307,6 +448,7 @@ impl Drop for Lane {
         if self.is_counted {
             inner.counted -= 1;
         }
+        inner.forget_silent(self.number);
         if let Some(state) = inner.sources.get_mut(&self.source) {
             state.open -= 1;
             if !self.is_reported {

@@ -1,4 +1,4 @@
-//! FilePlan: which parts of a file are here, which are being fetched, and which to fetch next. Pure.
+//! `FilePlan`: which parts of a file are here, which are being fetched, and which to fetch next. Pure.
 //! Refuses to fetch: it gives out runs of segments, each to one request.
 
 use std::collections::BTreeMap;
@@ -24,8 +24,10 @@ pub(crate) struct FilePlan {
     done: BTreeMap<u64, ChainingValue>,
     /// Bytes that are being fetched, by where the run begins. The end of a run of unknown length is `u64::MAX`.
     claimed: BTreeMap<u64, u64>,
-    /// The source answers ranges with the whole object: it is fetched by one request.
+    /// The source gives no parts that could be joined: one request fetches it all.
     is_whole_only: bool,
+    /// Whether the part map knows the total and the validator that are known here.
+    is_noted: bool,
 }
 
 /// What was learnt of an object is not what was known.
@@ -48,6 +50,7 @@ impl FilePlan {
         self.total = Some(total);
         self.validator = validator;
         self.done = done;
+        self.is_noted = true;
     }
 
     pub(crate) fn total(&self) -> Option<u64> {
@@ -111,7 +114,8 @@ impl FilePlan {
         !is_claimed && !self.done.contains_key(&index)
     }
 
-    /// What an answer says of the whole object. The first one decides, the others must agree.
+    /// What an answer says of the whole object. The first one decides, the others must agree. Returns whether the part map
+    /// is to be told.
     ///
     /// # Errors
     /// When the object is another version than before.
@@ -130,10 +134,11 @@ impl FilePlan {
         {
             return Err(Mismatch("the object has changed since its download began".to_string()));
         }
-        let is_news =
-            (self.total.is_none() && total.is_some()) || (self.validator.is_none() && validator.is_some());
+        let is_new_version = self.validator.is_none() && validator.is_some();
         self.total = self.total.or(total);
         self.validator = self.validator.take().or_else(|| validator.cloned());
+        let is_news = self.total.is_some() && (is_new_version || !self.is_noted);
+        self.is_noted |= is_news;
         Ok(is_news)
     }
 
@@ -163,10 +168,16 @@ impl FilePlan {
         self.is_whole_only = true;
     }
 
-    /// Forgets everything but what the descriptor says.
+    /// Whether the object is fetched by one request, which nothing can continue.
+    pub(crate) fn is_whole_only(&self) -> bool {
+        self.is_whole_only
+    }
+
+    /// Forgets everything but what the descriptor says, and that the source gives no parts.
     pub(crate) fn start_over(&mut self, total: Option<u64>) {
         self.total = total;
         self.validator = None;
+        self.is_noted = false;
         self.done.clear();
         self.claimed.clear();
     }
@@ -182,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_small_file_is_one_run_and_a_large_one_several() {
-        assert_eq!(drain(&mut FilePlan::new(Some(WHOLE_BYTES_MAX))), [0..WHOLE_BYTES_MAX]);
+        assert_eq!(drain(&mut FilePlan::new(Some(WHOLE_BYTES_MAX))), vec![0..WHOLE_BYTES_MAX; 1]);
         let total = WHOLE_BYTES_MAX + 5;
         let runs = drain(&mut FilePlan::new(Some(total)));
         assert_eq!(runs.len(), 3);

@@ -9,9 +9,13 @@ use crate::data_source::{FetchResponse, SourceError, SourceErrorKind, redacted};
 use crate::digest::{SEGMENT_BYTES, SegmentHasher, segment_count, segment_len};
 use crate::download_error::{DownloadError, DownloadErrorKind};
 use crate::job::Job;
+use crate::plan::FilePlan;
 
 /// Bytes gathered before they are written: large enough that a system call and a change of thread do not count.
 const GATHER_BYTES: u64 = 512 << 10;
+
+/// What an object of unknown length is first asked for.
+const FIRST_ASK_BYTES: u64 = 32 << 20;
 
 /// A run being written.
 #[derive(Debug)]
@@ -28,6 +32,7 @@ pub(crate) struct Pour {
     /// Whether what was written may be continued by another answer.
     is_resumable: bool,
     is_asked: bool,
+    /// Whether the object is asked for without a range.
     is_whole_asked: bool,
 }
 
@@ -57,9 +62,14 @@ impl Pour {
         self.file
     }
 
-    /// Where the next byte to be written belongs.
-    pub(crate) fn position(&self) -> u64 {
-        self.position
+    /// Where the next byte to come belongs.
+    pub(crate) fn reached(&self) -> u64 {
+        self.position + self.gathered_bytes
+    }
+
+    /// Whether it has bytes of a segment that is not whole: they are lost if nothing continues it.
+    pub(crate) fn has_unfinished(&self) -> bool {
+        self.reached() > self.start && !self.reached().is_multiple_of(SEGMENT_BYTES)
     }
 
     /// Whether another answer may go on where this one stopped.
@@ -71,22 +81,43 @@ impl Pour {
     /// once.
     pub(crate) fn ask_whole(&mut self, job: &Job) -> bool {
         let is_unknown = job.plan(self.file, |plan| plan.total().is_none()).unwrap_or(false);
-        is_unknown && self.position == 0 && !std::mem::replace(&mut self.is_whole_asked, true)
+        is_unknown && self.reached() == 0 && !std::mem::replace(&mut self.is_whole_asked, true)
     }
 
-    /// Whether the whole object is to be asked for, without a range.
-    pub(crate) fn is_whole_asked(&self) -> bool {
-        self.is_whole_asked
+    /// What to ask for next; `None` is the whole object, without a range.
+    pub(crate) fn next_range(&mut self, job: &Job) -> Result<Option<Range<u64>>, DownloadError> {
+        if job.plan(self.file, |plan| plan.is_whole_only())? {
+            if self.start > 0 {
+                return Err(self.whole_only(job, "another part of it was answered with the whole object"));
+            }
+            self.is_whole_asked = true;
+        }
+        if self.is_whole_asked && self.reached() == 0 {
+            return Ok(None);
+        }
+        Ok(Some(self.rest().unwrap_or(0..FIRST_ASK_BYTES)))
     }
 
-    /// What is still to be asked for, if the end is known.
+    /// What is still to come, if the end is known.
     pub(crate) fn rest(&self) -> Option<Range<u64>> {
-        self.end.map(|end| self.position + self.gathered_bytes..end)
+        self.end.map(|end| self.reached()..end)
     }
 
     /// Whether every byte of the run has come.
     pub(crate) fn is_full(&self) -> bool {
-        self.end.is_some_and(|end| self.position + self.gathered_bytes >= end)
+        self.end.is_some_and(|end| self.reached() >= end)
+    }
+
+    /// Nothing of this run can be used, and no other run of the file may begin in its midst.
+    fn whole_only(&mut self, job: &Job, why: &str) -> DownloadError {
+        self.is_resumable = false;
+        let message = format!("{}: {why}: it is fetched by one request instead", self.source(job));
+        match job.plan(self.file, FilePlan::fetch_whole) {
+            // It was asked for as a whole already: asking so again at once cannot help.
+            Ok(()) if self.is_whole_asked => transient(message),
+            Ok(()) => DownloadError::new(DownloadErrorKind::WholeOnly, message),
+            Err(error) => error,
+        }
     }
 
     /// The source's name for messages.
@@ -108,7 +139,9 @@ impl Pour {
             );
             return Err(SourceError::new(SourceErrorKind::Permanent, message).into());
         }
-        let learnt = job.plan(self.file, |plan| plan.learn(total, response.validator.as_ref()))?;
+        // Where a digest proves the whole, versions do not matter: mirrors may name them differently.
+        let validator = response.validator.as_ref().filter(|_| !spec.has_digest());
+        let learnt = job.plan(self.file, |plan| plan.learn(total, validator))?;
         let is_news = learnt.map_err(|mismatch| {
             let kind = match spec.size {
                 Some(size) if total.is_some_and(|total| total != size) => DownloadErrorKind::Damaged,
@@ -116,23 +149,21 @@ impl Pour {
             };
             DownloadError::new(kind, format!("{}: {}", self.source(job), mismatch.0))
         })?;
-        let has_digest = spec.sha256.is_some() || spec.blake3.is_some();
-        let is_safe = response.validator.is_some() || has_digest;
-        let is_whole = response.length.is_none_or(|length| total == Some(length));
-        if total.is_none() || (!is_safe && response.offset == 0) {
-            // Two answers could be of two versions, and nothing would tell: one request must bring it all.
-            job.plan(self.file, |plan| plan.fetch_whole())?;
+        let is_whole = response.offset == 0 && response.length.is_none_or(|length| total == Some(length));
+        let is_joinable = total.is_some() && (validator.is_some() || spec.has_digest());
+        if !is_joinable && !is_whole {
+            // Two answers could be of two versions, and nothing would tell.
+            return Err(self.whole_only(job, "it has no version by which parts could be joined"));
+        }
+        let asked_end = self.end.unwrap_or(FIRST_ASK_BYTES);
+        let ignores_ranges = is_whole && !self.is_whole_asked && total.is_some_and(|total| total > asked_end);
+        if !is_joinable || ignores_ranges || job.plan(self.file, |plan| plan.is_whole_only())? {
+            job.plan(self.file, FilePlan::fetch_whole)?;
             self.is_resumable = false;
-            if !is_whole {
-                return Err(transient(format!(
-                    "{}: it has no version by which a part could be resumed: the whole object is fetched instead",
-                    self.source(job)
-                )));
-            }
         }
         self.place(job, response.offset, total)?;
         if is_news && let Some(total) = total {
-            job.staging.learnt(self.file, total, response.validator.as_ref()).map_err(disk_error)?;
+            job.staging.learnt(self.file, total, validator).map_err(|error| disk_error(&error))?;
             job.show_progress();
             if job.staging.is_allocated() {
                 // The disk's free space shows it from now on.
@@ -142,22 +173,18 @@ impl Pour {
         Ok(())
     }
 
-    /// A whole object's length is that of its body.
+    /// A whole object's length is that of its body. What was asked for with a range may be a part.
     fn whole_length(&self, response: &FetchResponse) -> Option<u64> {
-        (response.offset == 0 && self.position == 0).then_some(response.length).flatten()
+        (self.is_whole_asked && response.offset == 0 && self.reached() == 0)
+            .then_some(response.length)
+            .flatten()
     }
 
     /// Settles where the answer's bytes go.
     fn place(&mut self, job: &Job, offset: u64, total: Option<u64>) -> Result<(), DownloadError> {
-        if offset != self.position {
-            // The source does not do ranges: one request must bring the whole object.
-            job.plan(self.file, |plan| plan.fetch_whole())?;
-            self.is_resumable = false;
-            return Err(transient(format!(
-                "{}: bytes from {} were asked for and come from {offset}: the whole object is fetched instead",
-                self.source(job),
-                self.position
-            )));
+        if offset != self.reached() {
+            let why = format!("bytes from {} were asked for and come from {offset}", self.reached());
+            return Err(self.whole_only(job, &why));
         }
         if !self.is_asked && self.end.is_none() {
             self.end = match total {
@@ -176,7 +203,7 @@ impl Pour {
 
     /// How much of an object of newly known length the first request goes on to bring.
     fn first_run_end(&self, total: u64) -> u64 {
-        total.min(self.start + 32 * (1 << 20))
+        total.min(self.start + FIRST_ASK_BYTES)
     }
 
     /// Takes bytes of the body; more than the run wants are cut off.
@@ -188,7 +215,7 @@ impl Pour {
         }
         self.gathered_bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.gathered.push(bytes);
-        if self.end.is_none() && self.position + self.gathered_bytes > job.file_bytes_max {
+        if self.end.is_none() && self.reached() > job.file_bytes_max {
             return Err(SourceError::new(
                 SourceErrorKind::Permanent,
                 format!(
@@ -218,7 +245,7 @@ impl Pour {
     }
 
     fn write(&mut self, job: &Job, bytes: &Bytes) -> Result<(), DownloadError> {
-        job.staging.write(self.file, bytes, self.position).map_err(disk_error)?;
+        job.staging.write(self.file, bytes, self.position).map_err(|error| disk_error(&error))?;
         let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         let total = job.plan(self.file, |plan| plan.total())?;
         let Some(total) = total else {
@@ -246,7 +273,9 @@ impl Pour {
                 let value = self.hasher.take().and_then(|hasher| hasher.finish());
                 let value = value.ok_or_else(|| transient(format!("{}: bad segment", self.source(job))))?;
                 let segment_bytes = segment_len(index, total);
-                job.staging.segment_done(self.file, index, segment_bytes, &value).map_err(disk_error)?;
+                job.staging
+                    .segment_done(self.file, index, segment_bytes, &value)
+                    .map_err(|error| disk_error(&error))?;
                 job.plan(self.file, |plan| plan.segment_done(index, value))?;
             }
         }
@@ -273,12 +302,15 @@ impl Pour {
         let learnt = job.plan(self.file, |plan| plan.learn(Some(total), None))?;
         learnt.map_err(|mismatch| transient(format!("{}: {}", self.source(job), mismatch.0)))?;
         job.shared.pool.blocking(|| {
-            job.staging.learnt(self.file, total, None).map_err(disk_error)?;
+            job.staging.learnt(self.file, total, None).map_err(|error| disk_error(&error))?;
             for index in 0..segment_count(total) {
-                let value = job.staging.hash_segment(self.file, index, total).map_err(disk_error)?;
+                let value =
+                    job.staging.hash_segment(self.file, index, total).map_err(|error| disk_error(&error))?;
                 let value = value.ok_or_else(|| transient(format!("{}: bad segment", self.source(job))))?;
                 let segment_bytes = segment_len(index, total);
-                job.staging.segment_done(self.file, index, segment_bytes, &value).map_err(disk_error)?;
+                job.staging
+                    .segment_done(self.file, index, segment_bytes, &value)
+                    .map_err(|error| disk_error(&error))?;
                 job.plan(self.file, |plan| plan.segment_done(index, value))?;
             }
             Ok(())
@@ -286,6 +318,6 @@ impl Pour {
     }
 }
 
-fn disk_error(error: std::io::Error) -> DownloadError {
-    DownloadError::disk("staging", &error)
+fn disk_error(error: &std::io::Error) -> DownloadError {
+    DownloadError::disk("staging", error)
 }

@@ -11,8 +11,8 @@ use host::{Disk, File};
 
 use crate::data_chunk::ChunkId;
 use crate::data_source::Validator;
-use crate::digest::{ChainingValue, SEGMENT_BYTES, SegmentHasher, segment_len};
-use crate::file_spec::CheckedChunk;
+use crate::digest::{ChainingValue, SEGMENT_BYTES, SegmentHasher, segment_count, segment_len};
+use crate::file_spec::{CheckedChunk, FileSpec};
 use crate::layout;
 use crate::part_map::{PartMap, PartRecord};
 use crate::plan::FilePlan;
@@ -60,7 +60,7 @@ impl Staging {
         let open = Open { files: vec![None; names.len()], parts, parts_len };
         let staging = Staging { disk: disk.clone(), path, names, open: Mutex::new(open) };
         let plans = chunk.files.iter().enumerate();
-        let plans = plans.map(|(file, spec)| staging.resume(file, spec.size, &map)).collect();
+        let plans = plans.map(|(file, spec)| staging.resume(file, spec, &map)).collect();
         Ok((staging, plans))
     }
 
@@ -94,9 +94,12 @@ impl Staging {
         Ok((PartMap::decode(&header), parts))
     }
 
-    fn resume(&self, file: usize, size: Option<u64>, map: &PartMap) -> FilePlan {
-        let mut plan = FilePlan::new(size);
-        let Some(total) = map.total(file).filter(|total| size.is_none_or(|size| size == *total)) else {
+    /// Without a validator or a digest nothing would tell whether further parts are of the same version: then a file is
+    /// believed only if it is complete.
+    fn resume(&self, file: usize, spec: &FileSpec, map: &PartMap) -> FilePlan {
+        let mut plan = FilePlan::new(spec.size);
+        let is_size = |total: &u64| spec.size.is_none_or(|size| size == *total);
+        let Some(total) = map.total(file).filter(is_size) else {
             return plan;
         };
         let Ok(staged) = self.reopen(file) else { return plan };
@@ -112,7 +115,10 @@ impl Staging {
             }
         }
         let validator = map.validator(file).map(|text| Validator(text.to_string()));
-        plan.resume(total, validator, done);
+        let is_complete = u64::try_from(done.len()) == Ok(segment_count(total));
+        if is_complete || validator.is_some() || spec.has_digest() {
+            plan.resume(total, validator, done);
+        }
         plan
     }
 

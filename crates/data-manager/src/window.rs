@@ -9,6 +9,9 @@ const FIRST: u32 = 8;
 /// The rate is judged over at least this long.
 const STEP: Duration = Duration::from_millis(100);
 
+/// A longer pause between bytes is no step: nobody asked for anything, or nobody answered.
+const PAUSE: Duration = Duration::from_secs(1);
+
 /// A larger window is kept if it moves this much more, in percent.
 const WORTH_PERCENT: u64 = 8;
 
@@ -25,8 +28,8 @@ pub(crate) struct Window {
     since: Duration,
     /// Bytes a second that the last smaller window moved.
     rate_before: u64,
-    /// Whether the step under way is a trial of a larger window.
-    is_trial: bool,
+    /// The smaller window, while the step under way is a trial of a larger one.
+    trial_from: Option<u32>,
     calm_until: Duration,
     /// Whether somebody had to wait for the window during the step.
     was_full: bool,
@@ -40,7 +43,7 @@ impl Window {
             bytes: 0,
             since: now,
             rate_before: 0,
-            is_trial: false,
+            trial_from: None,
             calm_until: Duration::ZERO,
             was_full: false,
         }
@@ -62,8 +65,13 @@ impl Window {
 
     /// Bytes came in. Returns whether the limit has changed.
     pub(crate) fn on_bytes(&mut self, now: Duration, bytes: u64) -> bool {
-        self.bytes = self.bytes.saturating_add(bytes);
         let elapsed = now.saturating_sub(self.since);
+        if elapsed >= PAUSE {
+            self.bytes = 0;
+            self.since = now;
+            return false;
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
         if elapsed < STEP {
             return false;
         }
@@ -78,18 +86,17 @@ impl Window {
     }
 
     fn judge(&mut self, now: Duration, rate: u64) {
-        if self.is_trial {
-            self.is_trial = false;
+        if let Some(smaller) = self.trial_from.take() {
             let worth = self.rate_before.saturating_add(self.rate_before.saturating_mul(WORTH_PERCENT) / 100);
             if rate < worth {
-                self.limit = (self.limit / 2).max(1);
+                self.limit = smaller.min(self.limit_max);
                 self.calm_until = now.saturating_add(CALM);
                 return;
             }
         }
         if self.was_full && self.limit < self.limit_max && now >= self.calm_until {
             self.rate_before = rate;
-            self.is_trial = true;
+            self.trial_from = Some(self.limit);
             self.limit = self.limit.saturating_mul(2).min(self.limit_max);
         }
     }
@@ -125,6 +132,18 @@ mod tests {
     #[test]
     fn the_window_grows_to_the_need_within_a_second() {
         assert!(settle(500_000, 60_000_000, 1) >= 64);
+    }
+
+    #[test]
+    fn a_trial_that_failed_leaves_the_window_as_it_was() {
+        let mut window = Window::new(10, Duration::ZERO);
+        let mut now = Duration::ZERO;
+        for _ in 0..200 {
+            now += STEP;
+            window.is_short();
+            window.on_bytes(now, 1_000_000);
+            assert!(window.limit() >= FIRST, "{}", window.limit());
+        }
     }
 
     #[test]

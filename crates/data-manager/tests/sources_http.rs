@@ -114,7 +114,7 @@ async fn weak_and_malformed_versions_are_none() {
 
 #[tokio::test]
 async fn each_wrong_answer_has_the_kind_that_says_what_to_do() {
-    use SourceErrorKind::{Busy, Changed, Permanent, Transient};
+    use SourceErrorKind::{Busy, Changed, Internal, Permanent, Transient};
     let part = "206 Partial Content";
     let cases: &[(&str, &[&str], SourceErrorKind)] = &[
         (part, &[ETAG, "Content-Range: bytes 1-4/8"], Transient),
@@ -126,8 +126,8 @@ async fn each_wrong_answer_has_the_kind_that_says_what_to_do() {
         (part, &[ETAG, "Content-Range: bytes +0-3/8"], Transient),
         (part, &[ETAG, "Content-Range: lines 0-3/8"], Transient),
         (part, &[ETAG, "Content-Type: multipart/byteranges; boundary=x"], Transient),
-        (part, &["Content-Range: bytes 0-3/8"], Transient),
-        (part, &["ETag: W/\"v1\"", "Content-Range: bytes 0-3/8"], Transient),
+        (part, &["Content-Range: bytes 0-3/8"], Changed),
+        (part, &["ETag: W/\"v1\"", "Content-Range: bytes 0-3/8"], Changed),
         (part, &["ETag: \"v2\"", "Content-Range: bytes 0-3/8"], Changed),
         (part, &[ETAG, "Content-Range: bytes 0-3/8", "Content-Encoding: gzip"], Permanent),
         ("200 OK", &[ETAG, "Content-Encoding: identity, br"], Permanent),
@@ -141,10 +141,11 @@ async fn each_wrong_answer_has_the_kind_that_says_what_to_do() {
         ("451 Unavailable For Legal Reasons", &[], Permanent),
         ("408 Request Timeout", &[], Transient),
         ("425 Too Early", &[], Transient),
-        ("500 Internal Server Error", &[], Transient),
+        ("200 OK", &["Content-Type: Text/HTML; charset=utf-8"], Transient),
+        ("500 Internal Server Error", &[], Internal),
         ("502 Bad Gateway", &[], Transient),
         ("504 Gateway Timeout", &[], Transient),
-        ("599 Odd", &[], Transient),
+        ("599 Odd", &[], Internal),
         ("203 Non-Authoritative Information", &[], Transient),
         ("302 Found", &[], Transient),
         ("300 Multiple Choices", &[], Transient),
@@ -156,6 +157,18 @@ async fn each_wrong_answer_has_the_kind_that_says_what_to_do() {
         let error = fetch(first_four(at(&server, "/a"))).await.expect_err(status);
         assert_eq!(error.kind, kind, "{status} {headers:?}: {error}");
         assert!(error.message.starts_with(&format!("http://{}/a: ", server.addr)), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_part_with_another_start_end_or_length_is_not_taken() {
+    for (range, body) in
+        [("1-3/8", "123"), ("0-2/8", "012"), ("0-4/8", "01234"), ("0-3/8", "012"), ("4-7/8", "4567")]
+    {
+        let range = format!("Content-Range: bytes {range}");
+        let server = Server::start(move |_| answer("206 Partial Content", &[ETAG, &range], body)).await;
+        let error = fetch(first_four(at(&server, "/a"))).await.expect_err(body);
+        assert_eq!(error.kind, SourceErrorKind::Transient, "{error}");
     }
 }
 

@@ -89,7 +89,7 @@ async fn each_answer_has_the_kind_it_has_over_http_and_shows_the_stores_code() {
     use SourceErrorKind::{Busy, Changed, Permanent, Transient};
     let cases: &[(&str, &[&str], SourceErrorKind)] = &[
         ("503 Slow Down", &["Retry-After: 3"], Busy),
-        ("500 Internal Server Error", &[], Transient),
+        ("500 Internal Server Error", &[], SourceErrorKind::Internal),
         ("404 Not Found", &[], Permanent),
         ("403 Forbidden", &[], Permanent),
         ("400 Bad Request", &[], Permanent),

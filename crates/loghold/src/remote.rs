@@ -62,7 +62,12 @@ async fn again<T, F: Future<Output = Result<T, SourceError>>>(
     let mut wait = FIRST_WAIT;
     for _ in 1..TRIES_MAX {
         match ask().await {
-            Err(error) if matches!(error.kind, SourceErrorKind::Transient | SourceErrorKind::Busy) => {
+            Err(error)
+                if matches!(
+                    error.kind,
+                    SourceErrorKind::Transient | SourceErrorKind::Internal | SourceErrorKind::Busy
+                ) =>
+            {
                 tokio::time::sleep(error.retry_after.unwrap_or_default().clamp(wait, STALL_MAX)).await;
                 wait *= 2;
             }

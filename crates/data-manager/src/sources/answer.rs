@@ -2,11 +2,13 @@
 //! Refuses to send, to follow redirects and to read bodies: it is a pure function.
 
 use std::ops::Range;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
 use reqwest::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, HeaderMap, HeaderName, RETRY_AFTER,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, HeaderMap, HeaderName,
+    RETRY_AFTER,
 };
 
 use crate::data_source::{FetchRequest, SourceError, SourceErrorKind, Validator};
@@ -44,6 +46,7 @@ pub(super) fn judge(
         _ => return Err(failure_of_status(status, headers, now)),
     }
     check_encoding(headers)?;
+    check_page(request, headers)?;
     let validator = strong_validator(headers);
     let length = number(headers, &CONTENT_LENGTH);
     let accepted = match (status, &request.range) {
@@ -66,9 +69,11 @@ fn check_version(wanted: Option<&Validator>, found: Option<&Validator>) -> Resul
             SourceErrorKind::Changed,
             format!("the object is another version: ETag {} was asked for, {} sent", wanted.0, found.0),
         )),
-        (Some(wanted), None) => {
-            Err(odd(format!("a part (206) without a strong ETag, where ETag {} was asked for", wanted.0)))
-        }
+        // Nothing tells whether it is the same version: whoever joined it to older parts would guess.
+        (Some(wanted), None) => Err(SourceError::new(
+            SourceErrorKind::Changed,
+            format!("a part (206) without a strong ETag, where ETag {} was asked for", wanted.0),
+        )),
         _ => Ok(()),
     }
 }
@@ -117,10 +122,14 @@ pub(super) fn failure_of_status(status: StatusCode, headers: &HeaderMap, now: Sy
         412 | 416 => SourceErrorKind::Changed,
         408 | 425 => SourceErrorKind::Transient,
         400..=499 => SourceErrorKind::Permanent,
+        // With 502 and 504 what stands before the source could not reach it.
+        500..=501 | 505..=599 => SourceErrorKind::Internal,
         _ => SourceErrorKind::Transient,
     };
     let retry_after = match kind {
-        SourceErrorKind::Busy | SourceErrorKind::Transient => retry_after(headers, now),
+        SourceErrorKind::Busy | SourceErrorKind::Transient | SourceErrorKind::Internal => {
+            retry_after(headers, now)
+        }
         _ => None,
     };
     SourceError { retry_after, ..SourceError::new(kind, format!("the source answered {status}")) }
@@ -140,6 +149,20 @@ fn check_encoding(headers: &HeaderMap) -> Result<(), SourceError> {
                 ),
             ));
         }
+    }
+    Ok(())
+}
+
+/// Sign-in pages of networks and error pages of proxies come as 200 in place of the file. A listing is a page, and ends in `/`.
+fn check_page(request: &FetchRequest, headers: &HeaderMap) -> Result<(), SourceError> {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let is_page = kind.get(..9).is_some_and(|kind| kind.eq_ignore_ascii_case("text/html"));
+    let name = request.url.path_segments().and_then(|mut segments| segments.next_back()).unwrap_or_default();
+    let extension = Path::new(name).extension().unwrap_or_default();
+    let is_page_wanted =
+        name.is_empty() || ["html", "htm"].iter().any(|page| extension.eq_ignore_ascii_case(page));
+    if is_page && !is_page_wanted {
+        return Err(odd("an HTML page was sent in place of the file: a sign-in or error page?"));
     }
     Ok(())
 }

@@ -1,0 +1,292 @@
+//! Limits, room, order and junk: what the hold does when the disk, the link or the data directory are not as it would like.
+//! Fails when a limit is passed, a pause does not end, or junk stops the start.
+#![expect(clippy::disallowed_methods, reason = "tests look at files as an outsider would")]
+
+mod fixture;
+
+use std::time::Duration;
+
+use data_manager::assignment::{Assignment, Dropping, Priority};
+use data_manager::data_chunk::DataChunkRef;
+use data_manager::data_manager::{DataManagerImpl, Parts};
+use data_manager::event::Event;
+use data_manager::options::DataDir;
+use data_manager::verify::Verify;
+use fixture::{DATASET, PATIENCE, Said, Stock, World, assert_nothing_wrong, expect_event, stocked, wide_id};
+use origin::{Fault, Link, Plan, Site};
+
+fn small(number: u32) -> Stock {
+    Stock::new(number, &[("a.parquet", 10_000)])
+}
+
+fn slow(stock: &[Stock], bytes_per_second: u64) -> World {
+    let link = Link { bytes_per_second_total: bytes_per_second, ..Link::default() };
+    World::of(stock.iter().fold(Site::new().link(link), |site, each| each.on(site)))
+}
+
+#[test]
+fn a_bandwidth_limit_holds_and_can_be_lifted_while_bytes_come() {
+    let stock = Stock::new(1, &[("a.parquet", 40 << 20)]);
+    let world = stocked(std::slice::from_ref(&stock));
+    let mut options = world.options();
+    options.limits.bytes_per_second_max = Some(1 << 20);
+    let hold = DataManagerImpl::open_with(options, Parts::default()).unwrap();
+    hold.download_chunk(stock.chunk(&world.origin, Said::Size)).unwrap();
+    // At 1 MiB a second it would take 40 s; what the sockets hold is on top of it.
+    assert!(hold.wait_chunk(stock.id(), Duration::from_secs(1)).is_err());
+    assert!(hold.totals().fetched_bytes <= 8 << 20, "{}", hold.totals().fetched_bytes);
+    let mut limits = hold.limits();
+    limits.bytes_per_second_max = None;
+    hold.set_limits(limits).unwrap();
+    hold.wait_chunk(stock.id(), Duration::from_secs(20)).unwrap();
+    assert_nothing_wrong(&hold, std::slice::from_ref(&stock));
+}
+
+#[test]
+fn no_more_chunks_are_in_flight_than_allowed_and_no_more_requests_are_open() {
+    let stock: Vec<Stock> = (1..=12)
+        .map(|number| {
+            Stock::new(number, &[("a.parquet", 200_000), ("b.parquet", 200_000), ("c.parquet", 200_000)])
+        })
+        .collect();
+    let world = slow(&stock, 8 << 20);
+    let mut options = world.options();
+    options.limits.chunks_in_flight_max = 2;
+    options.limits.connections_max = 3;
+    let hold = DataManagerImpl::open_with(options, Parts::default()).unwrap();
+    let mut watch = hold.watch();
+    for each in &stock {
+        hold.download_chunk(each.chunk(&world.origin, Said::Size)).unwrap();
+    }
+    let (mut open, mut ready) = (0_i32, 0);
+    expect_event(&mut watch, "all ready", |event| {
+        match event {
+            Event::Started(_) => open += 1,
+            Event::Ready(_) => {
+                open -= 1;
+                ready += 1;
+            }
+            _ => {}
+        }
+        // One whose bytes are all here is published while the next begins.
+        assert!(open <= 3, "{open} chunks in flight");
+        ready == 12
+    });
+    assert!(world.origin.connections() <= 6, "{} connections", world.origin.connections());
+}
+
+#[test]
+fn the_urgent_come_first_and_then_the_short() {
+    let sizes = [4_000_000, 2_000_000, 1_000_000, 3_000_000, 30_000_000];
+    let mut stock: Vec<Stock> = Vec::new();
+    for (number, size) in (1..).zip(sizes) {
+        stock.push(Stock::new(number, &[("a.parquet", size)]));
+    }
+    let world = slow(&stock, 40 << 20);
+    let mut options = world.options();
+    options.limits.chunks_in_flight_max = 1;
+    let hold = DataManagerImpl::open_with(options, Parts::default()).unwrap();
+    // Something to be busy with while the others are asked for.
+    let busy = small(99);
+    world.origin.replace(&busy.path(0), busy.content(0));
+    world.origin.set_fault(&busy.path(0), Plan::always(Fault::Drip { bytes_per_second: 30_000 }));
+    hold.download_chunk(busy.chunk(&world.origin, Said::Size)).unwrap();
+    world.runtime.block_on(world.origin.wait_for_requests(1));
+    let mut watch = hold.watch();
+    for each in &stock {
+        let priority = Priority(if each.number == 5 { 10 } else { 0 });
+        hold.download_with(each.chunk(&world.origin, Said::Size), priority).unwrap();
+    }
+    let mut order = Vec::new();
+    expect_event(&mut watch, "all started", |event| {
+        if let Event::Started(id) = event {
+            order.push(*id);
+        }
+        order.len() == 5
+    });
+    assert_eq!(order, [5, 3, 2, 4, 1].map(wide_id));
+}
+
+#[test]
+fn a_full_directory_pauses_and_goes_on_when_a_chunk_is_deleted() {
+    let stock: Vec<Stock> = (1..=3).map(|number| Stock::new(number, &[("a.parquet", 1_000_000)])).collect();
+    let world = stocked(&stock);
+    let mut options = world.options();
+    options.data_dirs[0].bytes_max = Some(2_500_000);
+    let hold = DataManagerImpl::open_with(options, Parts::default()).unwrap();
+    for each in &stock[..2] {
+        hold.download_chunk(each.chunk(&world.origin, Said::Size)).unwrap();
+        hold.wait_chunk(each.id(), PATIENCE).unwrap();
+    }
+    let mut watch = hold.watch();
+    hold.download_chunk(stock[2].chunk(&world.origin, Said::Size)).unwrap();
+    let paused = expect_event(&mut watch, "the pause", |event| matches!(event, Event::Paused { .. }));
+    let Event::Paused { reason, .. } = paused else { unreachable!() };
+    assert!(reason.contains("2500000"), "{reason}");
+    let failed = expect_event(&mut watch, "the failure", |event| matches!(event, Event::Failed { .. }));
+    let Event::Failed { reason, .. } = failed else { unreachable!() };
+    assert!(reason.contains("no room for 1000000 bytes"), "{reason}");
+    assert!(hold.status(stock[2].id()).unwrap().last_error.unwrap().contains("no room"));
+    hold.delete_chunk(stock[0].id());
+    expect_event(&mut watch, "the end of the pause", |event| matches!(event, Event::Resumed(_)));
+    hold.wait_chunk(stock[2].id(), Duration::from_secs(5)).unwrap();
+    assert_nothing_wrong(&hold, &stock);
+}
+
+#[test]
+fn room_that_must_stay_free_stays_free() {
+    let stock = small(1);
+    let world = stocked(std::slice::from_ref(&stock));
+    let mut options = world.options();
+    options.limits.free_bytes_min = u64::MAX;
+    let hold = DataManagerImpl::open_with(options, Parts::default()).unwrap();
+    let mut watch = hold.watch();
+    hold.download_chunk(stock.chunk(&world.origin, Said::Size)).unwrap();
+    expect_event(&mut watch, "the pause", |event| matches!(event, Event::Paused { .. }));
+    assert!(world.origin.log().is_empty(), "nothing is asked for that has no room");
+    let mut limits = hold.limits();
+    limits.free_bytes_min = 0;
+    hold.set_limits(limits).unwrap();
+    hold.wait_chunk(stock.id(), PATIENCE).unwrap();
+}
+
+#[test]
+fn chunks_go_to_the_directory_with_room() {
+    let stock: Vec<Stock> = (1..=6).map(|number| Stock::new(number, &[("a.parquet", 1_000_000)])).collect();
+    let world = stocked(&stock);
+    let mut options = world.options();
+    let dir =
+        |name: &str, mb: u64| DataDir { path: world.path().join(name), bytes_max: Some(mb * 1_000_000) };
+    options.data_dirs = vec![dir("one", 2), dir("two", 4)];
+    let hold = DataManagerImpl::open_with(options.clone(), Parts::default()).unwrap();
+    for each in &stock {
+        hold.download_chunk(each.chunk(&world.origin, Said::Size)).unwrap();
+        hold.wait_chunk(each.id(), PATIENCE).unwrap();
+    }
+    let on_one = stock
+        .iter()
+        .filter(|each| hold.get_chunk(each.id()).unwrap().path().starts_with(world.path().join("one")));
+    assert_eq!(on_one.count(), 2, "each directory holds what it may");
+    hold.close();
+    drop(hold);
+    let hold = DataManagerImpl::open_with(options, Parts::default()).unwrap();
+    assert_eq!(hold.list_chunks().len(), 6);
+    assert_nothing_wrong(&hold, &stock);
+}
+
+#[test]
+fn an_assignment_drops_the_old_only_when_the_new_is_there() {
+    let stock: Vec<Stock> = (1..=4).map(small).collect();
+    let world = stocked(&stock);
+    let hold = world.open();
+    let assign = |id: &str, members: &[usize], drop: Dropping| Assignment {
+        id: id.to_string(),
+        chunks: members
+            .iter()
+            .map(|member| (stock[*member].chunk(&world.origin, Said::Size), Priority::default()))
+            .collect(),
+        drop,
+    };
+    let mut watch = hold.watch();
+    hold.apply(assign("first", &[0, 1], Dropping::Now)).unwrap();
+    expect_event(&mut watch, "the first", |event| *event == Event::Applied("first".to_string()));
+    world.origin.set_fault("", Plan::first(1, Fault::Delay { for_ms: 300 }));
+    hold.apply(assign("second", &[1, 2, 3], Dropping::AfterApplied(Duration::from_millis(200)))).unwrap();
+    let mut applied = false;
+    expect_event(&mut watch, "the end of the old", |event| {
+        applied |= *event == Event::Applied("second".to_string());
+        assert!(applied || !matches!(event, Event::Hidden(_)), "the old stays until the new is there");
+        *event == Event::Removed(stock[0].id())
+    });
+    assert_eq!(hold.applied().as_deref(), Some("second"));
+    let mut left = hold.list_chunks();
+    left.sort_unstable();
+    assert_eq!(left, [2, 3, 4].map(wide_id));
+}
+
+#[test]
+fn damage_on_disk_is_found_by_verify_and_healed() {
+    let stock: Vec<Stock> = (1..=3).map(small).collect();
+    let world = stocked(&stock);
+    let hold = world.open();
+    for each in &stock {
+        hold.download_chunk(each.chunk(&world.origin, Said::Size)).unwrap();
+        hold.wait_chunk(each.id(), PATIENCE).unwrap();
+    }
+    let path = hold.get_chunk(stock[1].id()).unwrap().path().join("a.parquet");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[5_000] ^= 1;
+    let mut permissions = std::fs::metadata(&path).unwrap().permissions();
+    #[expect(clippy::permissions_set_readonly_false, reason = "a file of the test's own")]
+    permissions.set_readonly(false);
+    std::fs::set_permissions(&path, permissions).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    let mut watch = hold.watch();
+    hold.verify(Verify::default()).unwrap().wait().unwrap();
+    expect_event(
+        &mut watch,
+        "the finding",
+        |event| matches!(event, Event::Quarantined { id, .. } if *id == stock[1].id()),
+    );
+    hold.wait_chunk(stock[1].id(), PATIENCE).unwrap();
+    assert_nothing_wrong(&hold, &stock);
+    assert_eq!(hold.list_chunks().len(), 3);
+}
+
+#[test]
+fn junk_in_the_data_directory_neither_stops_the_start_nor_is_touched() {
+    let stock = small(1);
+    let world = stocked(std::slice::from_ref(&stock));
+    let hold = world.open();
+    hold.download_chunk(stock.chunk(&world.origin, Said::Size)).unwrap();
+    hold.wait_chunk(stock.id(), PATIENCE).unwrap();
+    hold.close();
+    drop(hold);
+    let root = world.path().join("hold");
+    for number in 0..10_000 {
+        std::fs::write(root.join(format!("junk-{number}")), b"").unwrap();
+    }
+    let odd: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(b"\xff\xfe odd\n");
+    std::fs::create_dir_all(root.join(odd)).unwrap();
+    std::fs::create_dir_all(root.join("dataset_id=0xnothex/first_block=1/last_block=0/chunk=0x")).unwrap();
+    let outside = world.path().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("keep"), b"mine").unwrap();
+    for place in ["link", ".staging/link", ".trash/link", &format!(".staging/{}", hex(stock.id()))] {
+        std::os::unix::fs::symlink(&outside, root.join(place)).unwrap();
+    }
+    let second = small(2);
+    world.origin.replace(&second.path(0), second.content(0));
+    std::os::unix::fs::symlink(&outside, root.join(format!(".staging/{}", hex(second.id())))).unwrap();
+    for place in ["fifo", ".staging/fifo", ".trash/fifo", ".catalogue/fifo"] {
+        assert!(std::process::Command::new("mkfifo").arg(root.join(place)).status().unwrap().success());
+    }
+    let hold = world.open();
+    assert_eq!(hold.list_chunks(), [stock.id()]);
+    assert!(hold.find_chunk(DATASET, 12).is_some());
+    hold.download_chunk(second.chunk(&world.origin, Said::Size)).unwrap();
+    hold.wait_chunk(second.id(), PATIENCE).unwrap();
+    assert_nothing_wrong(&hold, &[stock, second]);
+    assert_eq!(std::fs::read(outside.join("keep")).unwrap(), b"mine");
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 1, "nothing is written through a link");
+    assert!(root.join("junk-9999").exists());
+}
+
+#[test]
+fn a_pipe_in_place_of_the_part_map_does_not_hang_a_download() {
+    let stock = small(1);
+    let world = stocked(std::slice::from_ref(&stock));
+    let staging = world.path().join("hold/.staging").join(hex(stock.id()));
+    std::fs::create_dir_all(&staging).unwrap();
+    for name in ["_parts", "a.parquet"] {
+        assert!(std::process::Command::new("mkfifo").arg(staging.join(name)).status().unwrap().success());
+    }
+    let hold = world.open();
+    hold.download_chunk(stock.chunk(&world.origin, Said::Size)).unwrap();
+    hold.wait_chunk(stock.id(), PATIENCE).unwrap();
+    assert_nothing_wrong(&hold, &[stock]);
+}
+
+fn hex(id: [u8; 32]) -> String {
+    data_manager::data_chunk::hex_id(&id)
+}

@@ -1,0 +1,259 @@
+//! Sources that are silent, slow, dead or poisoned, on a paused clock. Fails when they delay chunks that others could bring,
+//! when a chunk waits without a bound, or when a dead source is asked without a pause.
+#![expect(clippy::disallowed_methods, reason = "tests look at files as an outsider would")]
+#![expect(clippy::unwrap_used, reason = "helpers fail as tests do")]
+
+mod fixture;
+
+use std::time::Duration;
+
+use data_manager::data_chunk::DataChunkRef;
+use data_manager::data_source::SourceErrorKind;
+use data_manager::event::Event;
+use data_manager::options::{Mirror, Options};
+use fixture::scripted::{Manner, Scripted, bytes_of, event, ready};
+use fixture::wide_id;
+
+const POISONED: u32 = 300;
+const GOOD: std::ops::Range<u32> = 1_000..1_100;
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
+
+fn options(dir: &tempfile::TempDir) -> Options {
+    let mut options = Options::new(dir.path());
+    options.limits.free_bytes_min = 0;
+    options
+}
+
+/// Asks for 300 chunks that are answered in this manner, and then for 100 good ones, all of one host; returns when the good
+/// ones are ready.
+async fn poison(manner: Manner) -> (Duration, std::sync::Arc<Scripted>) {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Scripted::new();
+    let hold = source.open(options(&dir));
+    let mut watch = hold.watch();
+    for number in 0..POISONED {
+        hold.download_chunk(source.chunk("host", number, manner)).unwrap();
+    }
+    for number in GOOD {
+        hold.download_chunk(source.chunk("host", number, Manner::Good)).unwrap();
+    }
+    ready(&mut watch, GOOD.map(wide_id)).await;
+    let took = source.now();
+    for number in GOOD {
+        assert_eq!(
+            source.asks_of(&format!("sim://host/{number}")).len(),
+            1,
+            "each good file is asked for once"
+        );
+        let chunk = hold.get_chunk(wide_id(number)).unwrap();
+        assert_eq!(std::fs::read(chunk.path().join("a.parquet")).unwrap(), bytes_of(number));
+    }
+    hold.close_in_task().await;
+    (took, source)
+}
+
+#[tokio::test(start_paused = true)]
+async fn missing_objects_do_not_delay_the_good_ones_of_their_host() {
+    let (took, source) = poison(Manner::Fails(SourceErrorKind::Permanent)).await;
+    assert!(took < Duration::from_millis(100), "{took:?}");
+    assert_eq!(source.asks().len(), 400, "a missing object is not asked for again at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_that_their_host_fails_on_do_not_delay_the_others() {
+    let (took, _) = poison(Manner::Fails(SourceErrorKind::Internal)).await;
+    assert!(took < Duration::from_millis(500), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn objects_that_are_never_answered_do_not_delay_the_others() {
+    let (took, _) = poison(Manner::Silent).await;
+    assert!(took < seconds(12), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_never_end_do_not_delay_the_others() {
+    let (took, _) = poison(Manner::SilentAfter(100)).await;
+    assert!(took < seconds(12), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_requests_give_way_when_too_many_are_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Scripted::new();
+    let mut options = options(&dir);
+    options.limits.connections_max = 4;
+    let hold = source.open(options);
+    let mut watch = hold.watch();
+    for number in 0..40 {
+        hold.download_chunk(source.chunk("host", number, Manner::Silent)).unwrap();
+    }
+    hold.download_chunk(source.chunk("host", 1_000, Manner::Good)).unwrap();
+    ready(&mut watch, [wide_id(1_000)]).await;
+    assert!(source.now() < seconds(8), "{:?}", source.now());
+    hold.close_in_task().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_only_slow_is_waited_for_although_others_want_its_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Scripted::new();
+    let mut options = options(&dir);
+    options.limits.connections_max = 2;
+    let hold = source.open(options);
+    let mut watch = hold.watch();
+    for number in 0..20 {
+        hold.download_chunk(source.chunk("host", number, Manner::Late(seconds(3)))).unwrap();
+    }
+    ready(&mut watch, (0..20).map(wide_id)).await;
+    hold.close_in_task().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_chunk_that_comes_after_hundreds_of_hopeless_ones_is_served_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Scripted::new();
+    let hold = source.open(options(&dir));
+    for number in 0..POISONED {
+        let manner = match number % 3 {
+            0 => Manner::Silent,
+            1 => Manner::Fails(SourceErrorKind::Internal),
+            _ => Manner::Fails(SourceErrorKind::Permanent),
+        };
+        hold.download_chunk(source.chunk("host", number, manner)).unwrap();
+    }
+    for round in 0..10 {
+        tokio::time::sleep(seconds(97)).await;
+        let mut watch = hold.watch();
+        let asked = source.now();
+        hold.download_chunk(source.chunk("host", 1_000 + round, Manner::Good)).unwrap();
+        ready(&mut watch, [wide_id(1_000 + round)]).await;
+        let took = source.now().saturating_sub(asked);
+        assert!(took < seconds(3), "round {round}: {took:?}");
+    }
+    hold.close_in_task().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_source_is_asked_rarely_and_all_come_soon_when_it_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Scripted::new();
+    let hold = source.open(options(&dir));
+    let mut watch = hold.watch();
+    for number in 0..200 {
+        let chunk = source.chunk("host", number, Manner::Fails(SourceErrorKind::Transient));
+        hold.download_chunk(chunk).unwrap();
+    }
+    let drain = tokio::spawn(async move { while watch.next().await.is_some() {} });
+    tokio::time::sleep(seconds(600)).await;
+    let asks = source.asks().len();
+    assert!(asks < 2_500, "{asks} requests to a dead source in ten minutes");
+    for number in 0..200 {
+        source.set(&format!("sim://host/{number}"), Manner::Good);
+    }
+    let mut watch = hold.watch();
+    let back = source.now();
+    let open = (0..200).map(wide_id).filter(|id| hold.get_chunk(*id).is_none());
+    ready(&mut watch, open).await;
+    assert!(source.now().saturating_sub(back) < seconds(125), "{:?}", source.now().saturating_sub(back));
+    drain.abort();
+    hold.close_in_task().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_blip_of_the_source_costs_seconds_and_not_the_length_of_a_probe() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Scripted::new();
+    let hold = source.open(options(&dir));
+    let mut watch = hold.watch();
+    for number in 0..100 {
+        hold.download_chunk(source.chunk("host", number, Manner::Fails(SourceErrorKind::Busy))).unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    for number in 0..100 {
+        source.set(&format!("sim://host/{number}"), Manner::Good);
+    }
+    ready(&mut watch, (0..100).map(wide_id)).await;
+    assert!(source.now() < seconds(6), "{:?}", source.now());
+    hold.close_in_task().await;
+}
+
+/// One chunk that never comes; returns when it is reported as failed, and why.
+async fn fails_within(manner: Manner, bound: Duration) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Scripted::new();
+    let hold = source.open(options(&dir));
+    let mut watch = hold.watch();
+    hold.download_chunk(source.chunk("host", 1, manner)).unwrap();
+    let failed = event(&mut watch, "the failure", |event| matches!(event, Event::Failed { .. })).await;
+    let Event::Failed { reason, next_try, .. } = failed else { unreachable!() };
+    assert!(source.now() <= bound, "{:?}", source.now());
+    assert!(next_try.is_some());
+    assert!(reason.contains("sim://host/1"), "{reason}");
+    hold.close_in_task().await;
+    reason
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_reported_within_seconds_and_crawling_within_half_a_minute() {
+    let reason = fails_within(Manner::Silent, seconds(5)).await;
+    assert!(reason.contains("no answer for 4.0 s"), "{reason}");
+    let reason = fails_within(Manner::SilentAfter(10), seconds(40)).await;
+    assert!(reason.contains("fewer than 16384 bytes") || reason.contains("nothing came"), "{reason}");
+    let reason = fails_within(Manner::Rate(10), seconds(40)).await;
+    assert!(reason.contains("fewer than 16384 bytes"), "{reason}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_part_of_an_object_of_unknown_length_is_not_taken_for_the_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Scripted::new();
+    let hold = source.open(options(&dir));
+    let mut watch = hold.watch();
+    let mut chunk = source.chunk("host", 1, Manner::PartOfUnknown(400));
+    // Without a size nothing but the answer tells how long the file is.
+    chunk.files.values_mut().for_each(|url| url.truncate(url.find('#').unwrap()));
+    hold.download_chunk(chunk).unwrap();
+    event(&mut watch, "the end of a try", |event| matches!(event, Event::Ready(_) | Event::Failed { .. }))
+        .await;
+    let asked_whole = source.asks().iter().any(|ask| ask.range.is_none());
+    assert!(asked_whole, "the whole object is asked for without a range");
+    source.set("sim://host/1", Manner::Good);
+    if hold.get_chunk(wide_id(1)).is_none() {
+        ready(&mut watch, [wide_id(1)]).await;
+    }
+    hold.close_in_task().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_source_is_left_for_its_mirror_and_then_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Scripted::new();
+    let mut options = options(&dir);
+    options.mirrors =
+        vec![Mirror { prefix: "sim://host/".to_string(), others: vec!["sim://mirror/".to_string()] }];
+    let hold = source.open(options);
+    let mut watch = hold.watch();
+    for number in 0..100 {
+        hold.download_chunk(source.chunk("host", number, Manner::Silent)).unwrap();
+        source.put(&format!("sim://mirror/{number}"), &bytes_of(number), Some("\"other\""), Manner::Good);
+    }
+    ready(&mut watch, (0..100).map(wide_id)).await;
+    assert!(source.now() < seconds(6), "{:?}", source.now());
+    let mut watch = hold.watch();
+    let before = source.asks().len();
+    let asked = source.now();
+    let chunk = source.chunk("host", 100, Manner::Silent);
+    source.put("sim://mirror/100", &bytes_of(100), Some("\"other\""), Manner::Good);
+    hold.download_chunk(chunk).unwrap();
+    ready(&mut watch, [wide_id(100)]).await;
+    assert!(
+        source.now().saturating_sub(asked) < Duration::from_millis(50),
+        "the silent source is not asked at all"
+    );
+    assert_eq!(source.asks().len() - before, 1);
+    hold.close_in_task().await;
+}
