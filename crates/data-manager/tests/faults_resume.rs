@@ -122,6 +122,29 @@ fn an_object_that_changes_between_two_parts_starts_over() {
 }
 
 #[test]
+fn parts_without_a_version_are_not_joined_to_parts_that_have_one() {
+    let old = Stock::new(1, &[("a.parquet", 30 << 20)]);
+    let new = Stock::new(2, &[("a.parquet", 30 << 20)]);
+    let link = Link { bytes_per_second_total: 60 << 20, ..Link::default() };
+    let world = fixture::World::of(old.on(Site::new().link(link)));
+    world.origin.set_fault("", Plan::always(Fault::NoEtag));
+    let hold = world.open();
+    hold.download_chunk(old.chunk(&world.origin, Said::Size)).unwrap();
+    world.runtime.block_on(world.origin.wait_for_bytes(15 << 20));
+    hold.close();
+    drop(hold);
+    world.origin.clear_faults();
+    world.origin.replace(&old.path(0), new.content(0));
+    let hold = world.open();
+    hold.download_chunk(old.chunk(&world.origin, Said::Size)).unwrap();
+    let found = hold.wait_chunk(old.id(), PATIENCE).unwrap();
+    assert!(
+        new.is_in(data_manager::data_chunk::DataChunkRef::path(&found)),
+        "no byte of the old version is in it"
+    );
+}
+
+#[test]
 fn an_object_that_shrinks_below_its_staged_part_starts_over() {
     let stock = Stock::new(1, &[("a.parquet", 40 << 20)]);
     let link = Link { bytes_per_second_total: 60 << 20, ..Link::default() };
