@@ -1,4 +1,4 @@
-//! CatalogueFile: the compact index of one data directory, read at start and kept up to date.
+//! `CatalogueFile`: the compact index of one data directory, read at start and kept up to date.
 //! Refuses to know more than its two files say: a promise in it is believed only where the directory keeps it.
 
 use std::collections::HashMap;
@@ -22,6 +22,9 @@ const FILE_BYTES_MAX: u64 = 4 << 30;
 /// A journal with more records than this, and more than a quarter of the snapshot's, is folded into a new snapshot.
 const JOURNAL_RECORDS_MAX: usize = 4_096;
 
+/// Room that the journal takes ahead, and how little of it may be left: 1,500 deletions.
+const JOURNAL_RESERVE_BYTES: u64 = 64 << 10;
+
 /// The two files of one data directory's index.
 #[derive(Debug)]
 pub(crate) struct CatalogueFile {
@@ -31,6 +34,19 @@ pub(crate) struct CatalogueFile {
     journal_len: u64,
     journal_records: usize,
     snapshot_records: usize,
+    /// Up to here the journal has its room: what tells of deletions must find some on a disk that is full.
+    reserved_len: u64,
+    /// After a snapshot that found no room: how long the journal shall be before the next is tried.
+    rewrite_from: usize,
+}
+
+/// Why there is no new snapshot.
+#[derive(Debug)]
+pub(crate) enum RewriteError {
+    /// There was no room for it: the old one and its journal go on.
+    NoRoom(io::Error),
+    /// Something failed, and which of the two counts is not known.
+    Failed(io::Error),
 }
 
 /// What the index says at start.
@@ -46,6 +62,8 @@ pub(crate) struct Contents {
     /// Why the index cannot be believed, if so: the directories have to be looked at.
     pub(crate) doubt: Option<String>,
     journal_valid_len: u64,
+    /// Something else than zeros follows the last good record.
+    is_journal_torn: bool,
     journal_records: usize,
 }
 
@@ -144,6 +162,8 @@ fn read_journal(journal: &[u8], dir: u16, contents: &mut Contents) {
     let (entries, valid_len) = decode_journal(journal, contents.generation);
     contents.journal_valid_len = u64::try_from(valid_len).unwrap_or_default();
     contents.journal_records = entries.len();
+    let tail = journal.get(valid_len..).unwrap_or_default();
+    contents.is_journal_torn = tail.iter().any(|byte| *byte != 0);
     let mut fates: HashMap<ChunkId, Fate> = HashMap::new();
     let mut promised: Vec<Option<Record>> = Vec::new();
     for entry in &entries {
@@ -194,7 +214,13 @@ impl CatalogueFile {
         let generation = contents.generation;
         if contents.doubt.is_none() && contents.journal_records <= JOURNAL_RECORDS_MAX {
             let journal = disk.edit_file(&journal_path(generation))?;
-            journal.set_len(contents.journal_valid_len)?;
+            if contents.is_journal_torn {
+                journal.set_len(contents.journal_valid_len)?;
+            }
+            // A run that was killed may not have synced what was read; what follows must not outlive it.
+            journal.sync()?;
+            disk.sync_dir(Path::new(layout::CATALOGUE))?;
+            let reserved_len = journal.len()?;
             return Ok(CatalogueFile {
                 disk: disk.clone(),
                 generation,
@@ -202,7 +228,10 @@ impl CatalogueFile {
                 journal_len: contents.journal_valid_len,
                 journal_records: contents.journal_records,
                 snapshot_records: ready.len(),
-            });
+                reserved_len,
+                rewrite_from: 0,
+            }
+            .with_room());
         }
         // A snapshot that could not be read may be of any generation; no journal of a later one may be believed.
         let highest = highest_generation(disk)?.max(generation);
@@ -234,14 +263,34 @@ impl CatalogueFile {
         disk.publish_file(&path, &bytes)?;
         disk.publish_file(&snapshot_path(), &builder.finish())?;
         remove_other_journals(disk, generation)?;
+        let journal_len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         Ok(CatalogueFile {
             disk: disk.clone(),
             generation,
             journal: disk.edit_file(&path)?,
-            journal_len: u64::try_from(bytes.len()).unwrap_or(u64::MAX),
+            journal_len,
             journal_records: unwanted.len() * 2,
             snapshot_records,
-        })
+            reserved_len: journal_len,
+            rewrite_from: 0,
+        }
+        .with_room())
+    }
+
+    /// Takes room for what comes next while there is some. Behind the last record it is full of zeros.
+    fn with_room(mut self) -> CatalogueFile {
+        self.reserve();
+        self
+    }
+
+    fn reserve(&mut self) {
+        if self.reserved_len.saturating_sub(self.journal_len) < JOURNAL_RESERVE_BYTES {
+            let wanted = self.journal_len.saturating_add(2 * JOURNAL_RESERVE_BYTES);
+            // Without it the next records take what room there is.
+            if self.journal.preallocate(wanted).is_ok() {
+                self.reserved_len = wanted;
+            }
+        }
     }
 
     /// Folds the journal into a new snapshot. `ready` comes by dataset, first block and sequence.
@@ -249,14 +298,32 @@ impl CatalogueFile {
         &mut self,
         ready: impl Iterator<Item = &'a Record>,
         unwanted: &[Record],
-    ) -> io::Result<()> {
-        *self = Self::create(&self.disk, self.generation + 1, ready, unwanted)?;
-        Ok(())
+    ) -> Result<(), RewriteError> {
+        let error = match Self::create(&self.disk, self.generation + 1, ready, unwanted) {
+            Ok(file) => {
+                *self = file;
+                return Ok(());
+            }
+            Err(error) => error,
+        };
+        let is_full = matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        if is_full && self.is_current() {
+            self.rewrite_from = self.journal_records.saturating_add(JOURNAL_RECORDS_MAX);
+            return Err(RewriteError::NoRoom(error));
+        }
+        Err(RewriteError::Failed(error))
+    }
+
+    /// Whether the snapshot on disk is still the one that this journal belongs to.
+    fn is_current(&self) -> bool {
+        let snapshot = read_all(&self.disk, &snapshot_path()).ok().flatten().unwrap_or_default();
+        IndexSnapshot::decode(&snapshot).is_ok_and(|snapshot| snapshot.generation() == self.generation)
     }
 
     /// Whether a new snapshot would be worth its cost.
     pub(crate) fn is_long(&self) -> bool {
-        self.journal_records > usize::max(JOURNAL_RECORDS_MAX, self.snapshot_records / 4)
+        let long = usize::max(JOURNAL_RECORDS_MAX, self.snapshot_records / 4);
+        self.journal_records > long.max(self.rewrite_from)
     }
 
     /// Whether anything stands in the journal.
@@ -293,10 +360,15 @@ impl CatalogueFile {
     }
 
     fn append(&mut self, bytes: &[u8], records: usize) -> io::Result<()> {
-        // A failed write leaves the end where it was: the next one writes over whatever came of it.
-        self.journal.write_all_at(bytes, self.journal_len)?;
+        if let Err(error) = self.journal.write_all_at(bytes, self.journal_len) {
+            // What came of it must not follow what is written there next. If even this fails, records are still summed.
+            drop(self.journal.set_len(self.journal_len));
+            self.reserved_len = self.journal_len;
+            return Err(error);
+        }
         self.journal_len += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.journal_records += records;
+        self.reserve();
         Ok(())
     }
 

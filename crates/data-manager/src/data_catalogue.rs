@@ -100,9 +100,9 @@ impl DataCatalogue {
         clock: Clock,
     ) -> DataCatalogue {
         let bell = Arc::new(Bell::default());
-        let roots: Vec<Arc<Path>> = rooms.iter().map(|room| Arc::from(room.path.as_path())).collect();
+        let data_dirs: Vec<Arc<Path>> = rooms.iter().map(|room| Arc::from(room.path.as_path())).collect();
         let wake: Arc<dyn Wake> = Arc::<Bell>::clone(&bell);
-        let mut roster = Roster::new(Places::new(roots, wake));
+        let mut roster = Roster::new(Places::new(data_dirs, wake));
         let mut disks = Disks::new(rooms, free_bytes_min);
         let records = found.ready.iter().chain(&found.unwanted);
         let last_sequence = records.map(|record| record.sequence).max().unwrap_or_default();
@@ -157,17 +157,18 @@ impl DataCatalogue {
         if let Some(snapshot) = state.roster.changed() {
             self.published.publish(snapshot);
         }
-        state.changes += u64::from(!effects.events.is_empty());
+        let is_news = effects.is_news || !effects.events.is_empty();
+        state.changes += u64::from(is_news);
         drop(state);
         // Where this was the last pin, its drop rings the bell.
         drop(effects.released);
         for cancel in effects.cancels {
             cancel.cancel();
         }
-        if !effects.events.is_empty() {
+        if is_news {
             self.changed.notify_all();
-            self.events.send_all(effects.events);
         }
+        self.events.send_all(effects.events);
         if effects.wakes {
             self.bell.ring();
         }
@@ -296,6 +297,11 @@ impl DataCatalogue {
         })
     }
 
+    /// What has still to be written down when the loop has ended.
+    pub(crate) fn take_intents(&self) -> Vec<Intent> {
+        self.change(|state, _, _| state.take_intents())
+    }
+
     /// Stops all downloads; the chunks stay wanted.
     pub(crate) fn cancel_all(&self) {
         let cancels = self.lock().running();
@@ -330,7 +336,7 @@ impl DataCatalogue {
         self.change(|state, _, _| state.allocated(task));
     }
 
-    pub(crate) fn published(&self, task: u64, record: Record) {
+    pub(crate) fn published(&self, task: u64, record: &Record) {
         self.change(|state, now, effects| state.published(task, record, now, effects));
     }
 

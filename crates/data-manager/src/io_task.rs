@@ -88,19 +88,19 @@ async fn run_download(shared: Arc<Shared>, target: Target, order: Order) {
     let id = order.wanted.chunk.id;
     let task = order.task;
     let catalogue = Arc::clone(&shared.catalogue);
-    let (result, staged_bytes, spread) = match stage(&shared, &target, order).await {
+    let progress = Arc::clone(&order.progress);
+    let (result, spread) = match stage(&shared, &target, order) {
         Ok((job, cancel)) => {
             let result = fetch_and_publish(&job, &target, &cancel).await;
-            let staged_bytes = job.progress.done_bytes();
-            (result, staged_bytes, random(&job))
+            (result, random(&job))
         }
-        Err(error) => (Err(error), 0, 0),
+        Err(error) => (Err(error), 0),
     };
     let error = match result {
-        Ok(record) => return catalogue.published(task, record),
+        Ok(()) => return,
         Err(error) => error,
     };
-    let mut staged_bytes = staged_bytes;
+    let mut staged_bytes = progress.done_bytes();
     if !error.keeps_staged() {
         // After a failed sync the page cache may show what the disk does not have.
         let discarded = shared.pool.blocking(|| staging::discard(target.source.disk(), &id));
@@ -113,12 +113,14 @@ async fn run_download(shared: Arc<Shared>, target: Target, order: Order) {
 }
 
 /// Opens the staging directory, unless no source may be asked at all: then nothing is touched.
-async fn stage(
-    shared: &Arc<Shared>,
-    target: &Target,
-    order: Order,
-) -> Result<(Arc<Job>, Cancel), DownloadError> {
+fn stage(shared: &Arc<Shared>, target: &Target, order: Order) -> Result<(Arc<Job>, Cancel), DownloadError> {
     let chunk = Arc::clone(&order.wanted.chunk);
+    let is_all_staged = order.progress.total_bytes() == Some(order.progress.done_bytes());
+    if let Some(rest) = shared.rests_for(&chunk).filter(|_| !is_all_staged) {
+        let error =
+            DownloadError::new(DownloadErrorKind::Closed, "its source is left alone after repeated failures");
+        return Err(DownloadError { retry_after: Some(rest), ..error });
+    }
     let opened = shared.pool.blocking(|| Staging::open(target.source.disk(), &chunk));
     let staged = opened.map_err(|error| DownloadError::disk("opening the staging directory", &error))?;
     let job = Job::new(
@@ -132,11 +134,7 @@ async fn stage(
     Ok((Arc::new(job), order.cancel))
 }
 
-async fn fetch_and_publish(
-    job: &Arc<Job>,
-    target: &Target,
-    cancel: &Cancel,
-) -> Result<Record, DownloadError> {
+async fn fetch_and_publish(job: &Arc<Job>, target: &Target, cancel: &Cancel) -> Result<(), DownloadError> {
     download(job, cancel).await?;
     let (reply, published) = oneshot::channel();
     let gone = || DownloadError::new(DownloadErrorKind::Cancelled, "the hold is closing");
@@ -148,16 +146,24 @@ async fn fetch_and_publish(
 }
 
 async fn run_removal(shared: Arc<Shared>, target: Target, task: u64, record: Record, end: End) {
-    let removed = shared.pool.blocking(|| target.source.remove(&record, &end));
-    match removed {
-        Ok(()) => {
-            // Before the id is free again, so that a new publication comes behind it in the journal.
-            target.publisher.give(Work::Gone(record.clone())).await;
-            shared.catalogue.removed(record.id, task);
-        }
+    let moved = shared.pool.blocking(|| target.source.move_away(&record, &end));
+    let aside = match moved {
+        Ok(aside) => aside,
         Err(error) => {
             tracing::warn!(%error, "a chunk could not be removed; it stays hidden and is tried again");
-            shared.catalogue.not_removed(task, record, end);
+            return shared.catalogue.not_removed(task, record, end);
         }
+    };
+    // Before the id is free again, so that a new publication comes behind it in the journal.
+    let (reply, durable) = oneshot::channel();
+    target.publisher.give(Work::Gone { record: record.clone(), reply }).await;
+    let is_durable = durable.await.unwrap_or(false);
+    if let Some(aside) = aside
+        && is_durable
+        && end == End::Removed
+        && let Err(error) = shared.pool.blocking(|| target.source.disk().remove_tree(&aside))
+    {
+        tracing::warn!(%error, "a removed chunk's files stay in the trash until the next start");
     }
+    shared.catalogue.removed(record.id, task);
 }

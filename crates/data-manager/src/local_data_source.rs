@@ -1,7 +1,7 @@
 //! Local Data Source: one data directory, from recovery at start to the removal of a chunk's files.
 //! Refuses to decide which chunks are wanted, and to show anything that is not whole.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,7 @@ use crate::data_chunk::ChunkId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout;
 use crate::manifest::Manifest;
+use crate::publisher::SINGLE_SYNCS_MAX;
 use crate::record::Record;
 use crate::scan;
 
@@ -61,16 +62,19 @@ impl LocalDataSource {
     /// Reads the index, and the directories where the index cannot be believed.
     fn recover(&self) -> io::Result<(CatalogueFile, Found)> {
         let mut contents = catalogue_file::read(&self.disk, self.dir)?;
-        let mut found = Found::default();
-        found.ready = std::mem::take(&mut contents.ready);
-        found.unwanted = std::mem::take(&mut contents.unwanted);
+        let ready = std::mem::take(&mut contents.ready);
+        let unwanted = std::mem::take(&mut contents.unwanted);
+        let mut found = Found { ready, unwanted, staged: Vec::new() };
         let promised = std::mem::take(&mut contents.promised);
         let has_promised = !promised.is_empty();
+        let mut kept = Vec::new();
         for record in promised {
             if self.is_there(&record)? {
-                found.ready.push(record);
+                kept.push(record);
             }
         }
+        self.make_durable(&kept)?;
+        found.ready.append(&mut kept);
         let mut is_sorted = !has_promised;
         if let Some(doubt) = &contents.doubt {
             tracing::warn!(data_dir = %self.disk.root().display(), %doubt, "the catalogue is made anew from the directories");
@@ -78,8 +82,7 @@ impl LocalDataSource {
             is_sorted = false;
         }
         if !is_sorted {
-            let key = |record: &Record| (record.dataset_id, record.block_range.start, record.sequence);
-            found.ready.sort_by(|a, b| key(a).cmp(&key(b)));
+            found.ready.sort_by_key(|record| (record.dataset_id, record.block_range.start, record.sequence));
         }
         let mut unwanted_there = Vec::new();
         for record in std::mem::take(&mut found.unwanted) {
@@ -109,6 +112,16 @@ impl LocalDataSource {
             }
         }
         Ok(())
+    }
+
+    /// A run that was killed may have renamed chunks into place and not synced that any more.
+    fn make_durable(&self, kept: &[Record]) -> io::Result<()> {
+        let places: Vec<PathBuf> = kept.iter().map(chunk_path).collect();
+        let parents: BTreeSet<&Path> = places.iter().filter_map(|path| path.parent()).collect();
+        if parents.len() > SINGLE_SYNCS_MAX {
+            return self.disk.sync_all();
+        }
+        parents.iter().try_for_each(|parent| self.disk.sync_dir(parent))
     }
 
     fn is_there(&self, record: &Record) -> io::Result<bool> {
@@ -168,32 +181,23 @@ impl LocalDataSource {
         result
     }
 
-    /// Moves a chunk's directory away, and removes it unless it is to be kept for a look.
+    /// Moves a hidden chunk's directory away, and says where to; `None` if it is not there.
     ///
-    /// The move need not be durable: that the chunk is to be removed is, so that the next start would go on with it.
-    pub(crate) fn remove(&self, record: &Record, end: &End) -> io::Result<()> {
+    /// The move is not durable yet: that the chunk is to be removed is, so that the next start would go on with it.
+    pub(crate) fn move_away(&self, record: &Record, end: &End) -> io::Result<Option<PathBuf>> {
         let number = self.next_aside();
-        let path = chunk_path(record);
-        match end {
-            End::Removed => {
-                let trash = layout::trash_path(&record.id, number);
-                match self.disk.rename(&path, &trash) {
-                    Err(error) if is_absent(&error) => Ok(()),
-                    Err(error) => Err(error),
-                    Ok(()) => {
-                        // It is gone from its place; what stays in the trash is removed at the next start.
-                        if let Err(error) = self.disk.remove_tree(&trash) {
-                            tracing::warn!(%error, "a removed chunk's files stay in the trash until the next start");
-                        }
-                        Ok(())
-                    }
-                }
-            }
-            End::Quarantined(_) => self.put_aside(&record.id, &path),
+        let aside = match end {
+            End::Removed => layout::trash_path(&record.id, number),
+            End::Quarantined(_) => layout::quarantine_path(&record.id, number),
+        };
+        match self.disk.rename(&chunk_path(record), &aside) {
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(error),
+            Ok(()) => Ok(Some(aside)),
         }
     }
 
-    /// Moves a damaged or unknown directory out of the way, durably, to be looked at.
+    /// Moves an unknown directory out of the way, durably, to be looked at.
     pub(crate) fn put_aside(&self, id: &ChunkId, path: &Path) -> io::Result<()> {
         let aside = layout::quarantine_path(id, self.next_aside());
         match self.disk.rename(path, &aside) {

@@ -6,10 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use host::Disk;
+use host::{Disk, File};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::catalogue_file::CatalogueFile;
+use crate::catalogue_file::{CatalogueFile, RewriteError};
 use crate::data_catalogue::{DataCatalogue, Intent};
 use crate::download_error::{DownloadError, DownloadErrorKind};
 use crate::job::Job;
@@ -23,17 +23,20 @@ use crate::record::Record;
 const QUEUE_MAX: usize = 256;
 
 /// From this many single syncs on, one sync of the whole file system is cheaper.
-const SINGLE_SYNCS_MAX: usize = 24;
+pub(crate) const SINGLE_SYNCS_MAX: usize = 24;
+
+/// Who waits for the end of a publication.
+type Reply = oneshot::Sender<Result<(), DownloadError>>;
 
 /// What the publisher is asked to do.
 #[derive(Debug)]
 pub(crate) enum Work {
     /// Publish a chunk whose files are staged and verified.
-    Publish { job: Arc<Job>, reply: oneshot::Sender<Result<Record, DownloadError>> },
+    Publish { job: Arc<Job>, reply: Reply },
     /// Make intents durable.
     Note(Vec<Intent>),
-    /// A chunk's directory was moved away.
-    Gone(Record),
+    /// A chunk's directory was moved away. The answer is whether that is durable: only then may its files go.
+    Gone { record: Record, reply: oneshot::Sender<bool> },
     /// Fold the journal into a new snapshot, if that is worth it, and say when.
     Rest(oneshot::Sender<()>),
 }
@@ -66,9 +69,16 @@ pub(crate) struct Publisher {
 /// A chunk on its way through one batch.
 struct Item {
     job: Arc<Job>,
-    reply: oneshot::Sender<Result<Record, DownloadError>>,
+    reply: Reply,
+    prepared: Prepared,
+}
+
+/// What is known of a chunk before it is published.
+struct Prepared {
     record: Record,
     target: PathBuf,
+    /// All its files, open: from here on only a failing disk can keep them from being synced.
+    files: Vec<File>,
 }
 
 impl Publisher {
@@ -101,7 +111,7 @@ impl Publisher {
             match work {
                 Work::Publish { job, reply } => publish.push((job, reply)),
                 Work::Note(more) => intents.extend(more),
-                Work::Gone(record) => gone.push(record),
+                Work::Gone { record, reply } => gone.push((record, reply)),
                 Work::Rest(reply) => rests.push(reply),
             }
         }
@@ -109,8 +119,8 @@ impl Publisher {
         if !publish.is_empty() {
             self.publish(publish);
         }
-        for record in &gone {
-            self.forget(record);
+        if !gone.is_empty() {
+            self.forget(gone);
         }
         if self.file.is_long() || (!rests.is_empty() && self.file.has_journal()) {
             self.rewrite();
@@ -158,13 +168,27 @@ impl Publisher {
         }
     }
 
-    fn forget(&mut self, record: &Record) {
-        self.source.tidy_parents(record);
-        if self.poison.is_none()
-            && let Err(error) = self.file.append_gone(record.id)
-        {
-            // The next start looks for the directory and does not find it.
-            tracing::debug!(%error, "the end of a removal was not written down");
+    /// Makes it durable that directories were moved away, before anything is said or done that relies on it: a record
+    /// that outlived the move would bring a deleted chunk back, and files removed before it would leave half a chunk.
+    fn forget(&mut self, gone: Vec<(Record, oneshot::Sender<bool>)>) {
+        if self.poison.is_none() {
+            let disk = self.source.disk();
+            let places = [layout::TRASH, layout::QUARANTINE];
+            if let Err(error) = places.iter().try_for_each(|place| disk.sync_dir(Path::new(place))) {
+                self.poisoned("syncing the directory of removed chunks", &error);
+            }
+        }
+        for (record, reply) in gone {
+            let is_durable = self.poison.is_none();
+            if is_durable {
+                self.source.tidy_parents(&record);
+                if let Err(error) = self.file.append_gone(record.id) {
+                    // The next start looks for the directory and does not find it.
+                    tracing::debug!(%error, "the end of a removal was not written down");
+                }
+            }
+            // An error means that whoever asked has stopped waiting.
+            reply.send(is_durable).unwrap_or_default();
         }
     }
 
@@ -179,13 +203,19 @@ impl Publisher {
         drop(snapshot);
         ready.sort_by_key(|record| (record.dataset_id, record.block_range.start, record.sequence));
         let hidden = self.catalogue.hidden(dir);
-        if let Err(error) = self.file.rewrite(ready.iter(), &hidden) {
+        match self.file.rewrite(ready.iter(), &hidden) {
+            Ok(()) => {}
+            Err(RewriteError::NoRoom(error)) => {
+                tracing::warn!(%error, "there is no room for a new catalogue snapshot: the journal grows on");
+            }
             // Which pair of files counts now is not known; the next start finds out.
-            drop(self.poisoned("writing a new catalogue snapshot", &error));
+            Err(RewriteError::Failed(error)) => {
+                drop(self.poisoned("writing a new catalogue snapshot", &error));
+            }
         }
     }
 
-    fn publish(&mut self, batch: Vec<(Arc<Job>, oneshot::Sender<Result<Record, DownloadError>>)>) {
+    fn publish(&mut self, batch: Vec<(Arc<Job>, Reply)>) {
         let mut items = Vec::new();
         for (job, reply) in batch {
             if let Some(reason) = &self.poison {
@@ -194,19 +224,19 @@ impl Publisher {
                 continue;
             }
             match self.prepare(&job) {
-                Ok((record, target)) => items.push(Item { job, reply, record, target }),
+                Ok(prepared) => items.push(Item { job, reply, prepared }),
                 Err(error) => drop(reply.send(Err(DownloadError::disk("preparing to publish", &error)))),
             }
         }
-        let records: Vec<&Record> = items.iter().map(|item| &item.record).collect();
+        let records: Vec<&Record> = items.iter().map(|item| &item.prepared.record).collect();
         if let Err(error) = self.file.append_publishing(records.into_iter()) {
             fail_all(items, &DownloadError::disk("writing the catalogue's journal", &error));
             return;
         }
         // From here on the files stand for themselves; until here a failure would have cost what was fetched.
-        items.iter().for_each(|item| {
-            drop(self.source.disk().remove_file(&item.job.staging.path().join(layout::PARTS)))
-        });
+        for item in &items {
+            drop(self.source.disk().remove_file(&item.job.staging.path().join(layout::PARTS)));
+        }
         let syncs: usize = items.iter().map(|item| item.job.files().len() + 6).sum();
         let is_bulk = syncs > SINGLE_SYNCS_MAX;
         let synced = if is_bulk { self.source.disk().sync_all() } else { self.sync_staged(&items) };
@@ -238,23 +268,26 @@ impl Publisher {
             return;
         }
         for item in moved {
-            drop(item.reply.send(Ok(item.record)));
+            // Here and not in the task that asked: no snapshot of the index may be written that does not know of it.
+            self.catalogue.published(item.job.task, &item.prepared.record);
+            drop(item.reply.send(Ok(())));
         }
     }
 
     fn rename(&self, item: &Item) -> io::Result<()> {
         let disk = self.source.disk();
-        match disk.rename(item.job.staging.path(), &item.target) {
+        let Prepared { record, target, .. } = &item.prepared;
+        match disk.rename(item.job.staging.path(), target) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.source.clear_place(&item.record.id, &item.target)?;
-                disk.rename(item.job.staging.path(), &item.target)
+                self.source.clear_place(&record.id, target)?;
+                disk.rename(item.job.staging.path(), target)
             }
             renamed => renamed,
         }
     }
 
     /// Writes the manifest beside the staged files, and makes the directories above the chunk's place.
-    fn prepare(&self, job: &Job) -> io::Result<(Record, PathBuf)> {
+    fn prepare(&self, job: &Job) -> io::Result<Prepared> {
         let disk = self.source.disk();
         let manifest = manifest_of(job)?;
         let path = job.staging.path();
@@ -265,6 +298,8 @@ impl Publisher {
         };
         file.set_len(0)?;
         file.write_all_at(&manifest.encode(), 0)?;
+        let mut files = job.staging.files()?;
+        files.push(file);
         let names: Vec<&str> = manifest.files.iter().map(|file| file.name.as_str()).collect();
         let record = Record {
             id: manifest.id,
@@ -278,19 +313,16 @@ impl Publisher {
         };
         let target = chunk_path(&record);
         make_parents(disk, &target)?;
-        Ok((record, target))
+        Ok(Prepared { record, target, files })
     }
 
     fn sync_staged(&self, items: &[Item]) -> io::Result<()> {
         let disk = self.source.disk();
         let mut parents = BTreeSet::new();
         for item in items {
-            for file in item.job.staging.files()? {
-                file.sync()?;
-            }
-            disk.edit_file(&item.job.staging.path().join(layout::MANIFEST))?.sync()?;
+            item.prepared.files.iter().try_for_each(File::sync)?;
             disk.sync_dir(item.job.staging.path())?;
-            parents.extend(item.target.ancestors().skip(2).map(Path::to_path_buf));
+            parents.extend(item.prepared.target.ancestors().skip(2).map(Path::to_path_buf));
         }
         parents.iter().try_for_each(|parent| disk.sync_dir(parent))?;
         if items.is_empty() { Ok(()) } else { self.file.sync() }
@@ -312,7 +344,7 @@ fn make_parents(disk: &Disk, target: &Path) -> io::Result<()> {
 }
 
 fn sync_parents(disk: &Disk, moved: &[Item]) -> io::Result<()> {
-    let parents: BTreeSet<&Path> = moved.iter().filter_map(|item| item.target.parent()).collect();
+    let parents: BTreeSet<&Path> = moved.iter().filter_map(|item| item.prepared.target.parent()).collect();
     parents.iter().try_for_each(|parent| disk.sync_dir(parent))?;
     if moved.is_empty() { Ok(()) } else { disk.sync_dir(Path::new(layout::STAGING)) }
 }

@@ -1,6 +1,7 @@
 //! Scan: what lies in a data directory's chunk directories, in our layout and in those of other programs.
 //! Refuses to change anything, and to follow a link.
 
+use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -81,11 +82,26 @@ pub(crate) fn look(disk: &Disk, dir: u16, path: &Path) -> Seen {
         let id = key.id;
         return match look_at_own(disk, dir, path, key) {
             Ok(record) => Seen::Chunk(record),
-            Err(error) => Seen::Damaged { id, reason: error.to_string() },
+            Err(error) if is_damage(&error) => Seen::Damaged { id, reason: error.to_string() },
+            // Such as too many open files: it says nothing of the chunk.
+            Err(_) => Seen::Stranger,
         };
     }
     let chunk = foreign(path).and_then(|chunk| look_at_foreign(disk, dir, path, &chunk));
     chunk.map_or(Seen::Stranger, Seen::Chunk)
+}
+
+/// What Linux says of a device that failed to read.
+const EIO: i32 = 5;
+
+/// Whether an error met while looking at a chunk is the chunk's own: something of it is missing, is not what it should
+/// be, or cannot be read from the device. Any other may pass, and condemns nothing.
+pub(crate) fn is_damage(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, UnexpectedEof};
+    // The disk's errors name the path; the operating system's own is their cause.
+    let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>()).unwrap_or(error);
+    matches!(error.kind(), InvalidData | IsADirectory | NotADirectory | NotFound | UnexpectedEof)
+        || cause.raw_os_error() == Some(EIO)
 }
 
 fn look_at_own(disk: &Disk, dir: u16, path: &Path, key: ChunkKey) -> io::Result<Record> {

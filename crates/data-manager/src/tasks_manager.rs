@@ -87,7 +87,9 @@ impl TasksManager {
             let mut extras = std::mem::take(&mut *extras.lock().unwrap_or_else(PoisonError::into_inner));
             while extras.join_next().await.is_some() {}
             // Nothing writes any more: others may have the directories.
-            sources.iter().for_each(|source| source.release());
+            for source in &sources {
+                source.release();
+            }
             ended.tell();
         });
         *self.main.lock().unwrap_or_else(PoisonError::into_inner) = Some(main);
@@ -194,6 +196,8 @@ async fn run(work: Rounds, publishers: Vec<Publisher>, stop: Cancel, bell: Arc<B
     }
     work.shared.catalogue.cancel_all();
     while tasks.join_next().await.is_some() {}
+    // A deletion that was called just before the end must not be undone by the next start.
+    note(&work.targets, work.shared.catalogue.take_intents()).await;
     rest(&work.targets).await;
     drop(work);
     while publishing.join_next().await.is_some() {}

@@ -87,18 +87,19 @@ pub(crate) async fn settle(shared: Arc<Shared>, source: Arc<LocalDataSource>) {
 /// Chunks of the catalogue whose directories are not what they should be.
 async fn find_missing(shared: &Shared, source: &LocalDataSource) {
     let snapshot = shared.catalogue.snapshot();
-    let ids: Vec<ChunkId> = snapshot
+    let mut ids: Vec<ChunkId> = snapshot
         .iter()
         .filter(|resident| resident.place().dir() == source.dir())
         .map(|resident| *resident.id())
         .collect();
     drop(snapshot);
+    ids.sort_unstable();
     for step in ids.chunks(STEP_DIRECTORIES) {
         shared.pool.blocking(|| {
             for id in step {
                 let Some(pin) = shared.catalogue.get(id) else { continue };
-                if let Err(reason) = check_lengths(source, &pin.resident().record()) {
-                    report(shared, source, pin.resident(), &reason);
+                if let Err(error) = check_lengths(source, &pin.resident().record()) {
+                    report(shared, source, pin.resident(), &error);
                 }
             }
         });
@@ -106,14 +107,13 @@ async fn find_missing(shared: &Shared, source: &LocalDataSource) {
     }
 }
 
-fn check_lengths(source: &LocalDataSource, record: &Record) -> Result<(), String> {
+fn check_lengths(source: &LocalDataSource, record: &Record) -> io::Result<()> {
     let path = chunk_path(record);
-    let checked = if record.foreign_path.is_some() {
+    if record.foreign_path.is_some() {
         source.disk().stat(&path).map(drop)
     } else {
         source.manifest(record).and_then(|manifest| scan::check_sizes(source.disk(), &path, &manifest))
-    };
-    checked.map_err(|error| error.to_string())
+    }
 }
 
 /// Directories that stand where chunks stand and are not in the catalogue.
@@ -153,11 +153,22 @@ fn judge(shared: &Shared, source: &LocalDataSource, path: &Path) -> io::Result<(
     }
 }
 
-fn report(shared: &Shared, source: &LocalDataSource, resident: &Arc<Resident>, reason: &str) -> bool {
+/// Says that a chunk is damaged, if that is what the error means, and why.
+fn report(
+    shared: &Shared,
+    source: &LocalDataSource,
+    resident: &Arc<Resident>,
+    error: &io::Error,
+) -> Option<String> {
     let record = resident.record();
+    if !scan::is_damage(error) {
+        tracing::warn!(chunk = hex_id(&record.id), %error, "a chunk could not be looked at; it stays");
+        return None;
+    }
+    let reason = error.to_string();
     let again = source.manifest(&record).ok().and_then(|manifest| wanted_again(&manifest));
     tracing::warn!(chunk = hex_id(&record.id), reason, refetch = again.is_some(), "a chunk is damaged");
-    shared.catalogue.damaged(record.id, reason.to_string(), again)
+    shared.catalogue.damaged(record.id, reason.clone(), again).then_some(reason)
 }
 
 /// The descriptor of a chunk as its manifest remembers it, with the digests of what was published.
@@ -189,7 +200,9 @@ pub(crate) async fn verify(
 ) {
     let ids = if what.chunks.is_empty() {
         let snapshot = shared.catalogue.snapshot();
-        snapshot.iter().map(|resident| *resident.id()).collect()
+        let mut ids: Vec<ChunkId> = snapshot.iter().map(|resident| *resident.id()).collect();
+        ids.sort_unstable();
+        ids
     } else {
         what.chunks
     };
@@ -201,8 +214,8 @@ pub(crate) async fn verify(
         let Some(source) = sources.get(dir) else { continue };
         match verify_chunk(&shared, source, &pin, &rate, &mut found).await {
             Ok(()) => {}
-            Err(reason) => {
-                if report(&shared, source, pin.resident(), &reason) {
+            Err(error) => {
+                if let Some(reason) = report(&shared, source, pin.resident(), &error) {
                     found.damaged.push((id, reason));
                 }
             }
@@ -218,14 +231,14 @@ async fn verify_chunk(
     pin: &ChunkRef,
     rate: &Bandwidth,
     found: &mut VerifyReport,
-) -> Result<(), String> {
+) -> io::Result<()> {
     let record = pin.resident().record();
     shared.pool.blocking(|| check_lengths(source, &record))?;
     if record.foreign_path.is_some() {
         found.without_digest += 1;
         return Ok(());
     }
-    let manifest = shared.pool.blocking(|| source.manifest(&record)).map_err(|error| error.to_string())?;
+    let manifest = shared.pool.blocking(|| source.manifest(&record))?;
     let path = chunk_path(&record);
     for file in &manifest.files {
         let mut values = Vec::new();
@@ -234,12 +247,13 @@ async fn verify_chunk(
             rate.pass(bytes).await;
             let value =
                 shared.pool.blocking(|| hash(source.disk(), &path.join(&file.name), segment, file.size));
-            values.push(value.map_err(|error| error.to_string())?);
+            values.push(value?);
             found.bytes += bytes;
             tokio::task::yield_now().await;
         }
         if file_hash(file.size, &values) != Some(file.blake3) {
-            return Err(format!("{}: its bytes are not the ones that were published", file.name));
+            let message = format!("{}: its bytes are not the ones that were published", file.name);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
     }
     found.sound += 1;

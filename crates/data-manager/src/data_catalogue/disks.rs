@@ -10,7 +10,7 @@ use crate::event::Event;
 /// The room of all data directories.
 #[derive(Debug)]
 pub(crate) struct Disks {
-    disks: Vec<Room>,
+    rooms: Vec<Room>,
     /// Bytes that running downloads have still to write: where, and how many.
     reserved: HashMap<u64, (u16, u64)>,
     free_bytes_min: u64,
@@ -60,8 +60,8 @@ impl Room {
 }
 
 impl Disks {
-    pub(crate) fn new(disks: Vec<Room>, free_bytes_min: u64) -> Disks {
-        Disks { disks, reserved: HashMap::new(), free_bytes_min }
+    pub(crate) fn new(rooms: Vec<Room>, free_bytes_min: u64) -> Disks {
+        Disks { rooms, reserved: HashMap::new(), free_bytes_min }
     }
 
     pub(crate) fn set_free_bytes_min(&mut self, bytes: u64) {
@@ -70,14 +70,14 @@ impl Disks {
 
     /// What the file system says is free now; reservations are on top of it.
     pub(crate) fn set_free(&mut self, dir: u16, free_bytes: u64) {
-        if let Some(room) = self.disks.get_mut(usize::from(dir)) {
+        if let Some(room) = self.rooms.get_mut(usize::from(dir)) {
             room.free_bytes = free_bytes;
         }
     }
 
     /// A sync in this directory failed.
     pub(crate) fn poison(&mut self, dir: u16, reason: &str, effects: &mut Effects) {
-        if let Some(room) = self.disks.get_mut(usize::from(dir))
+        if let Some(room) = self.rooms.get_mut(usize::from(dir))
             && room.poison.is_none()
         {
             room.poison = Some(reason.to_string());
@@ -96,14 +96,14 @@ impl Disks {
     ) -> Result<u16, String> {
         let floor = self.free_bytes_min;
         let is_usable = |room: &Room| room.poison.is_none() && room.available(floor) >= bytes;
-        let staged = staged_dir.filter(|dir| self.disks.get(usize::from(*dir)).is_some_and(is_usable));
+        let staged = staged_dir.filter(|dir| self.rooms.get(usize::from(*dir)).is_some_and(is_usable));
         let widest = || {
-            let usable = self.disks.iter().enumerate().filter(|(_, room)| is_usable(room));
+            let usable = self.rooms.iter().enumerate().filter(|(_, room)| is_usable(room));
             usable.max_by_key(|(_, room)| room.available(floor)).and_then(|(dir, _)| u16::try_from(dir).ok())
         };
         let chosen = staged.or_else(|| if staged_dir.is_some() { None } else { widest() });
         if let Some(dir) = chosen {
-            if let Some(room) = self.disks.get_mut(usize::from(dir))
+            if let Some(room) = self.rooms.get_mut(usize::from(dir))
                 && std::mem::take(&mut room.is_paused)
             {
                 effects.events.push(Event::Resumed(room.path.clone()));
@@ -116,7 +116,7 @@ impl Disks {
     fn refuse(&mut self, staged_dir: Option<u16>, bytes: u64, effects: &mut Effects) -> String {
         let floor = self.free_bytes_min;
         let mut reasons = Vec::new();
-        for (dir, room) in self.disks.iter_mut().enumerate() {
+        for (dir, room) in self.rooms.iter_mut().enumerate() {
             if staged_dir.is_some_and(|staged| usize::from(staged) != dir) {
                 continue;
             }
@@ -143,7 +143,7 @@ impl Disks {
 
     /// Sets room aside for a download until it is released.
     pub(crate) fn reserve(&mut self, dir: u16, task: u64, bytes: u64) {
-        if let Some(room) = self.disks.get_mut(usize::from(dir)) {
+        if let Some(room) = self.rooms.get_mut(usize::from(dir)) {
             room.reserved_bytes = room.reserved_bytes.saturating_add(bytes);
             self.reserved.insert(task, (dir, bytes));
         }
@@ -151,7 +151,7 @@ impl Disks {
 
     pub(crate) fn release(&mut self, task: u64) {
         if let Some((dir, bytes)) = self.reserved.remove(&task)
-            && let Some(room) = self.disks.get_mut(usize::from(dir))
+            && let Some(room) = self.rooms.get_mut(usize::from(dir))
         {
             room.reserved_bytes = room.reserved_bytes.saturating_sub(bytes);
         }
@@ -159,14 +159,14 @@ impl Disks {
 
     /// Published bytes came and went.
     pub(crate) fn adjust(&mut self, dir: u16, more: u64, less: u64) {
-        if let Some(room) = self.disks.get_mut(usize::from(dir)) {
+        if let Some(room) = self.rooms.get_mut(usize::from(dir)) {
             room.ready_bytes = room.ready_bytes.saturating_add(more).saturating_sub(less);
         }
     }
 
     /// Staged bytes were `before` and are `after`.
     pub(crate) fn adjust_staged(&mut self, dir: u16, before: u64, after: u64) {
-        if let Some(room) = self.disks.get_mut(usize::from(dir)) {
+        if let Some(room) = self.rooms.get_mut(usize::from(dir)) {
             room.staged_bytes = room.staged_bytes.saturating_add(after).saturating_sub(before);
         }
     }

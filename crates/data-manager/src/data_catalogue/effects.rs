@@ -21,6 +21,8 @@ pub(crate) struct Effects {
     pub(crate) released: Vec<Arc<Resident>>,
     /// Whether the loop has something new to do.
     pub(crate) wakes: bool,
+    /// Whether threads that wait are to look again although there is no event.
+    pub(crate) is_news: bool,
 }
 
 /// A task for the loop to start.

@@ -60,6 +60,11 @@ impl Goal {
         self.draining.retain(|draining| draining != id);
     }
 
+    /// A chunk was asked for by a call of its own, which is newer than the assignment.
+    pub(crate) fn keep(&mut self, id: &ChunkId) {
+        self.draining.retain(|draining| draining != id);
+    }
+
     /// The assignment's id, once, when it has become applied.
     pub(crate) fn newly_applied(&mut self, now: Duration) -> Option<String> {
         if self.applied_at.is_some() || !self.missing.is_empty() {

@@ -95,9 +95,7 @@ mod tests {
     #[test]
     fn the_shortest_goes_first_among_equals_and_priority_before_all() {
         let mut queue = Queue::default();
-        for (turn, _) in
-            [(turn(0, 0, 900, 1), ()), (turn(0, 0, 9 << 30, 2), ()), (turn(5, 9, 1 << 40, 3), ())]
-        {
+        for turn in [turn(0, 0, 900, 1), turn(0, 0, 9 << 30, 2), turn(5, 9, 1 << 40, 3)] {
             queue.push(turn, Duration::ZERO, Duration::ZERO);
         }
         let order: Vec<u8> = std::iter::from_fn(|| queue.pop(Duration::ZERO)).map(|id| id[0]).collect();

@@ -1,6 +1,7 @@
 //! What State can tell of itself. Pure.
 //! Refuses to change anything.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::cancel::Cancel;
@@ -26,10 +27,9 @@ impl State {
                 .then(|| entry_status(id, entry, now))
                 .flatten()
         });
-        let ready = self.roster.residents().filter_map(|resident| {
-            which(resident.id(), resident.dataset_id(), &resident.block_range())
-                .then(|| resident_status(resident, clock))
-        });
+        let is_asked =
+            |resident: &&Arc<Resident>| which(resident.id(), resident.dataset_id(), &resident.block_range());
+        let ready = self.roster.residents().filter(is_asked).map(|resident| resident_status(resident, clock));
         on_their_way.chain(ready).collect()
     }
 
@@ -114,7 +114,9 @@ impl State {
             }
             _ => None,
         });
-        hidden.filter(|record| record.dir == dir).collect()
+        let mut hidden: Vec<Record> = hidden.filter(|record| record.dir == dir).collect();
+        hidden.sort_unstable_by_key(|record| record.sequence);
+        hidden
     }
 }
 
@@ -153,7 +155,7 @@ fn entry_status(id: &ChunkId, entry: &Entry, now: Duration) -> Option<ChunkStatu
     })
 }
 
-fn resident_status(resident: &std::sync::Arc<Resident>, clock: &CoarseClock) -> ChunkStatus {
+fn resident_status(resident: &Arc<Resident>, clock: &CoarseClock) -> ChunkStatus {
     let pins = Resident::pins_visible(resident);
     let pinned_for = (pins > 0).then(|| Duration::from_secs(resident.pinned_for_s(clock).into()));
     ChunkStatus {

@@ -26,7 +26,7 @@ impl State {
     }
 
     /// A download was published: renamed into place and durable.
-    pub(crate) fn published(&mut self, task: u64, record: Record, now: Duration, effects: &mut Effects) {
+    pub(crate) fn published(&mut self, task: u64, record: &Record, now: Duration, effects: &mut Effects) {
         let id = record.id;
         self.leave_staging(id, task);
         let Some(entry) = self.entries.remove(&id) else { return };
@@ -35,7 +35,7 @@ impl State {
         if let Some((dir, bytes)) = entry.staged {
             self.disks.adjust_staged(dir, bytes, 0);
         }
-        let Some(resident) = self.roster.resident(&record) else { return };
+        let Some(resident) = self.roster.resident(record) else { return };
         self.roster.insert(resident);
         effects.wakes = true;
         if entry.wanted.is_some() {
@@ -125,9 +125,9 @@ impl State {
         {
             *is_idle = idle;
             if idle {
-                self.idle += 1
+                self.idle += 1;
             } else {
-                self.idle -= 1
+                self.idle -= 1;
             }
             effects.wakes = true;
         }
@@ -136,7 +136,16 @@ impl State {
     /// Intents are durable.
     pub(crate) fn noted(&mut self, intents: &[Intent], effects: &mut Effects) {
         for intent in intents {
-            let Intent::Delete(record) = intent else { continue };
+            let record = match intent {
+                Intent::Delete(record) => record,
+                Intent::Keep(record) => {
+                    let resident = self.roster.get(&record.id);
+                    if resident.is_some_and(|resident| resident.sequence() == record.sequence) {
+                        effects.events.push(Event::Ready(record.id));
+                    }
+                    continue;
+                }
+            };
             if let Some(Entry { actual: Actual::Retired { is_recorded, record: held, .. }, .. }) =
                 self.entries.get_mut(&record.id)
                 && held.sequence == record.sequence

@@ -26,7 +26,7 @@ const REMOVING_MAX: usize = 4;
 const IDLE_SHARE_MAX: usize = 8;
 
 /// Staged parts that nobody asked for are removed after this time.
-const LEFTOVER_AGE: Duration = Duration::from_secs(3_600);
+const LEFTOVER_AGE: Duration = Duration::from_hours(1);
 
 /// Desired and actual of every chunk.
 ///
@@ -124,8 +124,17 @@ impl State {
 
     // ---- calls ----
 
-    /// Desired becomes present.
+    /// Desired becomes present, by a call that is newer than the assignment.
     pub(crate) fn want(&mut self, wanted: Wanted, now: Duration, effects: &mut Effects) -> Result<()> {
+        let id = wanted.chunk.id;
+        self.make_present(wanted, now, effects)?;
+        if let Some(goal) = &mut self.goal {
+            goal.keep(&id);
+        }
+        Ok(())
+    }
+
+    fn make_present(&mut self, wanted: Wanted, now: Duration, effects: &mut Effects) -> Result<()> {
         let id = wanted.chunk.id;
         let content = Content::of(&wanted.chunk);
         if let Some(resident) = self.roster.get(&id) {
@@ -167,7 +176,9 @@ impl State {
         Ok(())
     }
 
-    /// A hidden chunk that is wanted again and sound becomes ready at once: nothing is fetched.
+    /// A hidden chunk that is wanted again and sound is visible at once: nothing is fetched.
+    ///
+    /// It is reported ready when that is durable: until then a crash could still carry the deletion out.
     fn revive(&mut self, id: ChunkId, effects: &mut Effects) {
         let Some(entry) = self.entries.get(&id) else { return };
         let Actual::Retired { resident, record, end: End::Removed, .. } = &entry.actual else { return };
@@ -178,7 +189,7 @@ impl State {
         self.disks.adjust(record.dir, record.bytes, 0);
         self.roster.insert(resident);
         self.intents.push_back(Intent::Keep(record));
-        effects.events.push(Event::Ready(id));
+        effects.is_news = true;
         self.reached(id, effects);
     }
 
@@ -222,15 +233,9 @@ impl State {
         let record = resident.record();
         self.disks.adjust(record.dir, 0, record.bytes);
         let content = Roster::content(&resident);
-        if end == End::Removed {
-            self.intents.push_back(Intent::Delete(record.clone()));
-        }
-        let actual = Actual::Retired {
-            resident: Arc::downgrade(&resident),
-            record,
-            is_recorded: end != End::Removed,
-            end,
-        };
+        // For a damaged one too: the next start must not show what may have been put aside by then.
+        self.intents.push_back(Intent::Delete(record.clone()));
+        let actual = Actual::Retired { resident: Arc::downgrade(&resident), record, is_recorded: false, end };
         self.entries.insert(id, Entry::new(Some(content), actual, now));
         self.retired.insert(id);
         effects.events.push(Event::Hidden(id));
@@ -273,7 +278,7 @@ impl State {
         let Some(resident) = self.roster.resident(&record) else { return false };
         self.roster.insert(resident);
         self.intents.push_back(Intent::Keep(record));
-        effects.events.push(Event::Ready(id));
+        effects.is_news = true;
         effects.wakes = true;
         self.reached(id, effects);
         true
@@ -283,10 +288,11 @@ impl State {
     pub(crate) fn apply(
         &mut self,
         goal: Goal,
-        wanted: Vec<Wanted>,
+        mut wanted: Vec<Wanted>,
         now: Duration,
         effects: &mut Effects,
     ) -> Result<()> {
+        wanted.sort_unstable_by_key(|each| each.chunk.id);
         // All or nothing: conflicts are found before anything changes.
         for each in &wanted {
             let id = each.chunk.id;
@@ -298,16 +304,13 @@ impl State {
             }
         }
         self.goal = None;
-        let strangers: Vec<ChunkId> =
-            self.roster.ids().chain(self.leftovers.keys().copied()).filter(|id| !goal.contains(id)).collect();
-        let unwanted: Vec<ChunkId> = self
-            .entries
-            .iter()
-            .filter(|(id, entry)| entry.wanted.is_some() && !goal.contains(id))
-            .map(|(id, _)| *id)
-            .collect();
+        let strangers =
+            self.roster.ids().chain(self.leftovers.keys().copied()).filter(|id| !goal.contains(id));
+        let strangers = sorted(strangers);
+        let unwanted = self.entries.iter().filter(|(id, entry)| entry.wanted.is_some() && !goal.contains(id));
+        let unwanted = sorted(unwanted.map(|(id, _)| *id));
         for each in wanted {
-            self.want(each, now, effects)?;
+            self.make_present(each, now, effects)?;
         }
         for id in unwanted {
             self.unwant(id, now, effects);
@@ -354,7 +357,10 @@ impl State {
         while self.intents_later.front().is_some_and(|(at, _)| *at <= now)
             && let Some((_, intents)) = self.intents_later.pop_front()
         {
-            self.intents.extend(intents);
+            // What was called meanwhile may have been written down already: an older intent must not come behind it.
+            let current = intents.into_iter().filter(|intent| self.is_current(intent));
+            let current: Vec<Intent> = current.collect();
+            self.intents.extend(current);
         }
         if !self.intents.is_empty() {
             return Some(Action::Note(self.intents.drain(..).collect()));
@@ -365,6 +371,27 @@ impl State {
             return Some(action);
         }
         self.next_download(now, effects)
+    }
+
+    /// Whether an intent still says what is to become of its chunk.
+    fn is_current(&self, intent: &Intent) -> bool {
+        match intent {
+            Intent::Keep(record) => {
+                self.roster.get(&record.id).is_some_and(|resident| resident.sequence() == record.sequence)
+            }
+            Intent::Delete(record) => {
+                let actual = self.entries.get(&record.id).map(|entry| &entry.actual);
+                matches!(actual, Some(Actual::Retired { record: held, .. }) if held.sequence == record.sequence)
+            }
+        }
+    }
+
+    /// Intents that nobody has been asked to write down yet, those that found no room before included.
+    pub(crate) fn take_intents(&mut self) -> Vec<Intent> {
+        let later = std::mem::take(&mut self.intents_later);
+        let later = later.into_iter().flat_map(|(_, intents)| intents);
+        let later: Vec<Intent> = later.filter(|intent| self.is_current(intent)).collect();
+        later.into_iter().chain(self.intents.drain(..)).collect()
     }
 
     fn next_removal(&mut self, now: Duration) -> Option<Action> {
@@ -379,7 +406,10 @@ impl State {
             let task = self.next_task();
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             let (action, record) = match &entry.actual {
-                Actual::Retired { record, end, .. } => {
+                // It may have been wanted, pinned and deleted anew since it was put in line.
+                Actual::Retired { resident, record, end, is_recorded: true }
+                    if resident.strong_count() == 0 =>
+                {
                     let action = Action::Remove { task, record: record.clone(), end: end.clone() };
                     (action, Some(record.clone()))
                 }
@@ -389,6 +419,7 @@ impl State {
                 _ => continue,
             };
             entry.actual = Actual::Removing { task, record };
+            self.retired.remove(&id);
             self.removing += 1;
             return Some(action);
         }
@@ -404,17 +435,21 @@ impl State {
             }
             _ => false,
         };
-        let free: Vec<ChunkId> = self.retired.iter().filter(|id| is_free(id)).copied().collect();
+        let free = sorted(self.retired.iter().filter(|id| is_free(id)).copied());
         for id in free {
             self.retired.remove(&id);
             self.removals.push_back(id);
         }
     }
 
+    /// Whether no further download may start before one that runs has ended or waits for its source.
+    fn is_full(&self) -> bool {
+        self.staging >= self.idle + self.chunks_in_flight_max
+            || self.staging >= self.chunks_in_flight_max.saturating_mul(IDLE_SHARE_MAX)
+    }
+
     fn next_download(&mut self, now: Duration, effects: &mut Effects) -> Option<Action> {
-        let is_full = self.staging >= self.idle + self.chunks_in_flight_max
-            || self.staging >= self.chunks_in_flight_max.saturating_mul(IDLE_SHARE_MAX);
-        if is_full {
+        if self.is_full() {
             return None;
         }
         while let Some(id) = self.queue.pop(now) {
@@ -454,9 +489,12 @@ impl State {
     pub(crate) fn next_time(&self, now: Duration) -> Option<Duration> {
         let leftovers = (!self.leftovers.is_empty() && now < LEFTOVER_AGE).then_some(LEFTOVER_AGE);
         let drops = self.goal.as_ref().and_then(Goal::next_time);
-        let removals = self.removals_later.first().map(|&(at, _)| at);
+        // What is due and cannot start waits for a report and not for a time, which would be over already.
+        let downloads = if self.is_full() { None } else { self.queue.next_time() };
+        let can_remove = self.removing < REMOVING_MAX;
+        let removals = self.removals_later.first().filter(|_| can_remove).map(|&(at, _)| at);
         let intents = self.intents_later.front().map(|(at, _)| *at);
-        [self.queue.next_time(), leftovers, drops, removals, intents].into_iter().flatten().min()
+        [downloads, leftovers, drops, removals, intents].into_iter().flatten().min()
     }
 
     fn drop_old_leftovers(&mut self, now: Duration) {
@@ -479,6 +517,13 @@ impl State {
         self.last_task += 1;
         self.last_task
     }
+}
+
+/// In an order that does not depend on where a hash table put them.
+fn sorted(ids: impl Iterator<Item = ChunkId>) -> Vec<ChunkId> {
+    let mut ids: Vec<ChunkId> = ids.collect();
+    ids.sort_unstable();
+    ids
 }
 
 /// An id names immutable content: everything but the URLs must be the same.

@@ -35,6 +35,20 @@ impl State {
             let content = survivor(file, &mut self.random);
             *file = FileState::after_crash(content);
         }
+        self.end_program();
+    }
+
+    /// Ends the program alone: what it wrote stays on its way to the disk.
+    pub(super) fn kill(&mut self) {
+        self.note("kill".to_owned());
+        for file in self.files.values_mut() {
+            file.handles = 0;
+        }
+        self.files.retain(|_, file| !file.is_gone);
+        self.end_program();
+    }
+
+    fn end_program(&mut self) {
         self.locks.clear();
         self.faults.clear();
         self.generation = self.generation.saturating_add(1);

@@ -52,7 +52,7 @@ impl SimDisk {
 
     /// The disk as the program sees it, with the root `/sim`.
     ///
-    /// It is good until the next [`SimDisk::crash`]; take a new one then. So a thread that outlives the crash cannot
+    /// It is good until the next [`SimDisk::crash`] or [`SimDisk::kill`]; take a new one then. So a thread that outlives the crash cannot
     /// write to the disk of the restarted program.
     pub fn disk(&self) -> Disk {
         let generation = self.state().generation;
@@ -64,6 +64,12 @@ impl SimDisk {
     /// Handles and locks from before the crash are dead: every call on them fails.
     pub fn crash(&self) {
         self.state().crash();
+    }
+
+    /// Kills the program, and with it its handles, locks and planned faults. The machine goes on: nothing is lost, and
+    /// nothing is more durable than before.
+    pub fn kill(&self) {
+        self.state().kill();
     }
 
     /// How many disk calls were made: each call of a file or directory handle is one; compound ones are several.

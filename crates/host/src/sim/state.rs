@@ -55,7 +55,7 @@ pub(super) struct FileState {
     /// A name leads to it in the live image.
     is_named: bool,
     /// Its removal is durable: only open handles keep it.
-    is_gone: bool,
+    pub(super) is_gone: bool,
 }
 
 impl FileState {

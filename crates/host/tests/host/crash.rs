@@ -301,3 +301,21 @@ fn the_same_seed_and_calls_leave_the_same_disk() {
     assert!(run(5) == run(5));
     assert!(run(5).0 != run(6).0);
 }
+
+#[test]
+fn a_killed_program_loses_its_handles_and_nothing_else() {
+    for seed in 0..SEEDS {
+        let sim = SimDisk::new(seed);
+        let (disk, file) = (sim.disk(), put(&sim.disk(), "file", b"not synced"));
+        let lock = disk.lock(path("LOCK")).unwrap();
+        sim.kill();
+        assert!(file.len().is_err() && disk.list(path("")).is_err(), "seed {seed}");
+        drop(sim.disk().lock(path("LOCK")).unwrap());
+        drop(lock);
+        assert_eq!(bytes(&sim.disk(), "file"), b"not synced", "seed {seed}");
+        sim.disk().edit_file(path("file")).unwrap().sync().unwrap();
+        sim.disk().sync_dir(path("")).unwrap();
+        sim.crash();
+        assert_eq!(bytes(&sim.disk(), "file"), b"not synced", "seed {seed}");
+    }
+}

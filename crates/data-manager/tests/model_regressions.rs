@@ -1,0 +1,245 @@
+//! Bugs that the model found, or that reading the code for it did, each as the shortest story that shows it.
+//! Refuses chance: every story is told step by step.
+
+use std::path::Path;
+use std::time::Duration;
+
+use data_manager::assignment::{Assignment, Dropping, Priority};
+use data_manager::event::Event;
+use data_manager::verify::Verify;
+use host::sim::{Fault, Times};
+
+#[cfg(test)]
+#[path = "model/look.rs"]
+mod look;
+#[cfg(test)]
+#[path = "model/random.rs"]
+#[expect(dead_code, reason = "the model uses the rest")]
+mod random;
+#[cfg(test)]
+#[path = "model/source.rs"]
+#[expect(dead_code, reason = "the model uses the rest")]
+mod source;
+#[cfg(test)]
+#[path = "model/world.rs"]
+#[expect(dead_code, reason = "the model uses the rest")]
+mod world;
+
+use look::Look;
+use source::{Manner, chunk, id};
+use world::World;
+
+const MOMENT: Duration = Duration::from_millis(50);
+
+#[test]
+fn regression_1_a_deletion_just_before_a_close_is_not_forgotten() {
+    let mut world = World::started(1);
+    world.fetch(0..10);
+    for number in 0..10 {
+        // The restart leaves an empty journal behind, so that nothing but the deletion asks for a new index.
+        world.restart();
+        world.pass(MOMENT);
+        world.call(|hold| hold.delete_chunk(id(number)));
+        world.restart();
+        assert!(!world.list().contains(&number));
+    }
+}
+
+/// A removal that failed is tried again half a minute later, and was so whatever had been called meanwhile.
+#[test]
+fn regression_2_a_removal_that_is_tried_again_spares_a_chunk_that_was_pinned_meanwhile() {
+    for call in 1..=12 {
+        let mut world = World::started(2);
+        world.fetch([1]);
+        world.sim.fail_call(world.sim.calls() + call, Fault::Enospc, Times::Once);
+        world.call(|hold| hold.delete_chunk(id(1)));
+        world.pass(MOMENT);
+        world.call(|hold| hold.download_chunk(chunk(1, 0))).unwrap();
+        let Some(pin) = world.call(|hold| hold.get_chunk(id(1))) else { continue };
+        world.call(|hold| hold.delete_chunk(id(1)));
+        world.pass(Duration::from_secs(100));
+        assert_eq!(world.look_at(&pin), Look::Whole, "the {call}th call failed");
+    }
+}
+
+#[test]
+fn regression_3_an_assignment_does_not_drop_what_was_asked_for_after_it() {
+    let mut world = World::started(3);
+    world.fetch([1, 2]);
+    let drop = Dropping::AfterApplied(Duration::from_secs(10));
+    let chunks = vec![(chunk(2, 0), Priority::default())];
+    world.call(|hold| hold.apply(Assignment { id: "a".to_string(), chunks, drop })).unwrap();
+    world.call(|hold| hold.download_chunk(chunk(1, 0))).unwrap();
+    world.pass(Duration::from_mins(1));
+    assert_eq!(world.list(), [1, 2]);
+}
+
+#[test]
+fn regression_4_a_full_disk_takes_deletions_and_has_room_after_them() {
+    let mut world = World::started(4);
+    world.fetch([1, 2]);
+    world.sim.capacity(1);
+    world.call(|hold| hold.delete_chunk(id(1)));
+    world.expect(|event| *event == Event::Removed(id(1)));
+    world.sim.capacity(1 << 30);
+    world.call(|hold| hold.download_chunk(chunk(3, 0))).unwrap();
+    world.expect(|event| *event == Event::Ready(id(3)));
+    assert_eq!(world.list(), [2, 3]);
+}
+
+/// Fills the journal nearly to the length at which it is folded into a new snapshot.
+fn lengthen_the_journal(world: &World, records: usize) {
+    let _pin = world.pin(1);
+    for _ in 0..records / 2 {
+        world.call(|hold| hold.delete_chunk(id(1)));
+        world.call(|hold| hold.download_chunk(chunk(1, 0))).expect("it is taken");
+    }
+    world.pass(MOMENT);
+}
+
+#[test]
+fn regression_5_a_chunk_published_while_the_index_is_written_anew_is_in_it() {
+    let mut world = World::started(5);
+    world.fetch([1, 3]);
+    // Now it has 4,096 records: one more, and it is folded.
+    lengthen_the_journal(&world, 4_094);
+    assert!(world.names(".catalogue").contains(&"journal.1".to_string()));
+    world.call(|hold| hold.download_chunk(chunk(2, 0))).unwrap();
+    world.expect(|event| *event == Event::Ready(id(2)));
+    assert!(world.names(".catalogue").contains(&"journal.2".to_string()), "the index was written anew");
+    world.cut_power();
+    world.open().unwrap();
+    assert_eq!(world.list(), [1, 2, 3]);
+}
+
+#[test]
+fn regression_6_an_index_that_finds_no_room_stops_nothing() {
+    let mut world = World::started(6);
+    world.fetch([1]);
+    lengthen_the_journal(&world, 4_080);
+    world.sim.capacity(1);
+    lengthen_the_journal(&world, 40);
+    assert!(world.names(".catalogue").contains(&"journal.1".to_string()), "the old index goes on");
+    world.sim.capacity(1 << 30);
+    world.fetch([2]);
+    world.cut_power();
+    world.open().unwrap();
+    assert_eq!(world.list(), [1, 2]);
+}
+
+#[test]
+fn regression_7_an_older_intent_that_waited_for_room_does_not_undo_a_newer_one() {
+    for call in 1..=6 {
+        let mut world = World::started(7);
+        world.fetch([1]);
+        let pin = world.pin(1);
+        world.events();
+        world.sim.fail_call(world.sim.calls() + call, Fault::Enospc, Times::Once);
+        world.call(|hold| hold.delete_chunk(id(1)));
+        world.pass(MOMENT);
+        world.call(|hold| hold.download_chunk(chunk(1, 0))).unwrap();
+        world.pass(Duration::from_secs(10));
+        let is_promised = world.events().iter().any(|event| *event == Event::Ready(id(1)));
+        drop(pin);
+        world.cut_power();
+        world.open().unwrap();
+        if is_promised {
+            assert_eq!(world.list(), [1], "the {call}th call had no room");
+        }
+    }
+}
+
+#[test]
+fn regression_8_a_damaged_chunk_that_was_put_aside_is_not_shown_by_the_next_start() {
+    for call in 1..60 {
+        let mut world = World::started(call);
+        world.fetch([1]);
+        // Into the snapshot, which is believed without a look.
+        world.restart();
+        let path = world.call(|hold| hold.status(id(1))).unwrap().path.unwrap();
+        let path = path.strip_prefix("/sim").unwrap().to_path_buf();
+        world.sim.rot(&path.join("blocks.parquet"), 7, 1).unwrap();
+        world.source.set(1, Manner::Hangs);
+        drop(world.call(|hold| hold.verify(Verify::default())));
+        world.sim.crash_at(world.sim.calls() + call);
+        world.pass(Duration::from_secs(1));
+        world.cut_power();
+        world.open().unwrap();
+        for _ in world.list() {
+            let stat = world.sim.disk().stat(&path.join("blocks.parquet"));
+            assert!(stat.is_ok(), "the power went at call {call}, and nothing is there");
+        }
+    }
+}
+
+#[test]
+fn regression_9_too_many_open_files_condemn_no_chunk_and_stop_no_directory() {
+    let mut world = World::started(9);
+    world.fetch([1, 2, 4]);
+    world.close();
+    world.open().unwrap();
+    for call in 1..20 {
+        world.sim.fail_call(world.sim.calls() + call, Fault::Emfile, Times::Once);
+    }
+    world.pass(MOMENT);
+    assert_eq!(world.list(), [1, 2, 4]);
+    let events = world.events();
+    assert!(!events.iter().any(|event| matches!(event, Event::Quarantined { .. })), "{events:?}");
+    world.fetch([5]);
+}
+
+#[test]
+fn regression_10_what_a_killed_run_did_not_sync_is_synced_before_it_is_built_upon() {
+    // The rename of a publication, the line of a deletion: the kill comes between them and their sync.
+    for call in 0..90 {
+        let mut world = World::started(call);
+        world.fetch([1, 2]);
+        world.sim.crash_at(world.sim.calls() + 1 + call);
+        world.call(|hold| hold.delete_chunk(id(1)));
+        world.call(|hold| hold.download_chunk(chunk(3, 0))).unwrap();
+        world.pass(MOMENT);
+        world.kill_where_stopped();
+        world.open().unwrap();
+        world.pass(MOMENT);
+        let listed = world.list();
+        world.close();
+        world.open().unwrap();
+        world.cut_power();
+        world.open().unwrap();
+        assert!(listed.iter().all(|number| world.list().contains(number)), "killed at call {call}");
+        for number in world.list() {
+            assert_eq!(world.look_at(&world.pin(number)), Look::Whole, "killed at call {call}");
+        }
+    }
+}
+
+#[test]
+fn a_failed_sync_stops_publications_until_the_next_start() {
+    let mut world = World::started(11);
+    world.fetch([1]);
+    world.events();
+    world.sim.fail_sync_next();
+    world.call(|hold| hold.download_chunk(chunk(2, 0))).unwrap();
+    world.expect(|event| matches!(event, Event::Paused { .. }));
+    world.call(|hold| hold.download_chunk(chunk(3, 0))).unwrap();
+    world.pass(Duration::from_hours(1));
+    assert!(!world.events().iter().any(|event| matches!(event, Event::Ready(_))));
+    assert_eq!(world.list(), [1], "what is here is found on");
+    world.cut_power();
+    world.open().unwrap();
+    world.fetch([2, 3]);
+}
+
+#[test]
+fn a_disk_that_has_room_again_is_used_again_without_a_restart() {
+    let mut world = World::started(12);
+    world.fetch([1]);
+    world.sim.capacity(1);
+    (2..6).for_each(|number| world.call(|hold| hold.download_chunk(chunk(number, 0))).unwrap());
+    world.pass(Duration::from_mins(1));
+    assert_eq!(world.list(), [1]);
+    world.sim.capacity(1 << 30);
+    world.pass(Duration::from_mins(1));
+    assert_eq!(world.list(), [1, 2, 3, 4, 5]);
+    assert!(world.sim.disk().list(Path::new(".staging")).unwrap().is_empty());
+}
