@@ -193,6 +193,16 @@ mod tests {
         assert!(started.elapsed() <= Duration::from_millis(1_030));
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn little_is_saved_up_while_nothing_passes() {
+        let bandwidth = Bandwidth::new(Some(1 << 20));
+        bandwidth.pass(1).await;
+        tokio::time::advance(Duration::from_secs(10)).await;
+        let started = Instant::now();
+        bandwidth.pass(1 << 20).await;
+        assert!(started.elapsed() >= Duration::from_millis(970), "{:?}", started.elapsed());
+    }
+
     proptest! {
         #[test]
         fn never_more_than_the_rate_and_one_burst_passes(

@@ -1,4 +1,4 @@
-//! DataChunk, its ids, and the trait of a pinned chunk.
+//! `DataChunk`, its ids, and the trait of a pinned chunk.
 //! Refuses to know where a chunk is stored or how it got there.
 
 use std::collections::HashMap;

@@ -80,7 +80,7 @@ impl fmt::Debug for FetchResponse {
     }
 }
 
-/// What names one version of an object: a strong ETag, as the source gave it.
+/// What names one version of an object: a strong `ETag`, as the source gave it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Validator(pub String);
 

@@ -77,8 +77,11 @@ impl LocalDataSource {
         found.ready.append(&mut kept);
         let mut is_sorted = !has_promised;
         if let Some(doubt) = &contents.doubt {
-            tracing::warn!(data_dir = %self.disk.root().display(), %doubt, "the catalogue is made anew from the directories");
             self.scan_into(&mut found)?;
+            // A directory that is new has no catalogue either, and that is nothing to talk about.
+            if !found.ready.is_empty() {
+                tracing::warn!(data_dir = %self.disk.root().display(), %doubt, "the catalogue was made anew from the directories");
+            }
             is_sorted = false;
         }
         if !is_sorted {

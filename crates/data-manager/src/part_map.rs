@@ -88,11 +88,6 @@ struct Line<'a> {
 }
 
 impl PartMap {
-    /// The map of a chunk of which nothing is on disk yet.
-    pub(crate) fn new(chunk: &CheckedChunk) -> PartMap {
-        PartMap::with_header(Header::of(chunk))
-    }
-
     /// The text's first line.
     pub(crate) fn header(chunk: &CheckedChunk) -> Vec<u8> {
         line(&Header::of(chunk))
@@ -160,16 +155,6 @@ impl PartMap {
         *found == wanted
     }
 
-    /// Takes in what was learnt; false when it cannot be true of this chunk, and then nothing changes.
-    pub(crate) fn apply(&mut self, record: &PartRecord<'_>) -> bool {
-        match *record {
-            PartRecord::Object { file, total, validator } => self.apply_object(file, total, short(validator)),
-            PartRecord::Segment { file, segment, len, value } => {
-                self.apply_segment(file, segment, len, value)
-            }
-        }
-    }
-
     /// A file's length, once it is known.
     pub(crate) fn total(&self, file: usize) -> Option<u64> {
         self.files.get(file)?.total
@@ -180,34 +165,10 @@ impl PartMap {
         self.files.get(file)?.validator.as_deref()
     }
 
-    /// A segment's value, if the segment is on disk.
-    pub(crate) fn segment(&self, file: usize, segment: u64) -> Option<&ChainingValue> {
-        self.files.get(file)?.segments.get(&segment)
-    }
-
     /// The segments of a file that are on disk: index, length and value, in order.
     pub(crate) fn segments(&self, file: usize) -> impl Iterator<Item = (u64, u64, &ChainingValue)> {
         let parts = self.files.get(file);
         parts.into_iter().flat_map(FileParts::segments)
-    }
-
-    /// How many bytes of a file are on disk.
-    pub(crate) fn done_bytes(&self, file: usize) -> u64 {
-        self.segments(file).fold(0, |sum, (_, len, _)| sum.saturating_add(len))
-    }
-
-    /// The values of all segments in order, once the file is whole; [`crate::digest::file_hash`] makes its digest.
-    pub(crate) fn whole(&self, file: usize) -> Option<Vec<ChainingValue>> {
-        let parts = self.files.get(file)?;
-        let is_whole = u64::try_from(parts.segments.len()).ok()? == segment_count(parts.total?);
-        is_whole.then(|| parts.segments.values().copied().collect())
-    }
-
-    /// Forgets a segment whose bytes turned out not to be what its value says.
-    pub(crate) fn forget_segment(&mut self, file: usize, segment: u64) {
-        if let Some(parts) = self.files.get_mut(file) {
-            parts.segments.remove(&segment);
-        }
     }
 
     fn with_header(header: Header) -> PartMap {
@@ -229,12 +190,13 @@ impl PartMap {
         }
     }
 
-    fn apply_object(&mut self, file: usize, total: u64, validator: Option<&str>) -> bool {
+    /// What cannot be true of this chunk is ignored.
+    fn apply_object(&mut self, file: usize, total: u64, validator: Option<&str>) {
         let promised =
             self.header.as_ref().and_then(|header| header.files.get(file)).and_then(|file| file.size);
-        let Some(parts) = self.files.get_mut(file) else { return false };
+        let Some(parts) = self.files.get_mut(file) else { return };
         if promised.is_some_and(|size| size != total) {
-            return false;
+            return;
         }
         if parts.total != Some(total) || parts.validator.as_deref() != validator {
             *parts = FileParts {
@@ -243,17 +205,14 @@ impl PartMap {
                 segments: BTreeMap::new(),
             };
         }
-        true
     }
 
-    fn apply_segment(&mut self, file: usize, segment: u64, len: u64, value: ChainingValue) -> bool {
-        let Some(parts) = self.files.get_mut(file) else { return false };
-        let Some(total) = parts.total else { return false };
-        let is_possible = segment < segment_count(total) && len == segment_len(segment, total);
-        if is_possible {
+    fn apply_segment(&mut self, file: usize, segment: u64, len: u64, value: ChainingValue) {
+        let Some(parts) = self.files.get_mut(file) else { return };
+        let Some(total) = parts.total else { return };
+        if segment < segment_count(total) && len == segment_len(segment, total) {
             parts.segments.insert(segment, value);
         }
-        is_possible
     }
 }
 

@@ -1,4 +1,4 @@
-//! StagingProgress: how far one download is, readable without a lock while it runs.
+//! `StagingProgress`: how far one download is, readable without a lock while it runs.
 //! Refuses to be exact in time: it is a display.
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -98,6 +98,8 @@ pub(crate) enum Command {
     /// Fetch, find, check and remove chunks
     #[command(subcommand, arg_required_else_help = true)]
     Chunk(ChunkCommand),
+    /// Tell the story of the hold on this machine, with proofs: no network, no server, under a minute
+    Demo(DemoArguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -110,6 +112,20 @@ pub(crate) enum Command {
         #[arg(value_name = "COMMAND")]
         command: Vec<String>,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// Tell it with real records: JSON Lines with `kind`, and the block in `number` or `block_number`
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) input: Option<PathBuf>,
+    /// How many chunks to make up, 2 to 1000
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u64).range(2..=1000))]
+    #[arg(conflicts_with = "input")]
+    pub(crate) chunks: u64,
+    /// Keep the temporary data directory, to look at it
+    #[arg(long)]
+    pub(crate) keep: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -162,9 +178,12 @@ pub(crate) struct GetArguments {
     /// Stop waiting after this time, such as 90s, 5m or 1h
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     pub(crate) timeout: Option<Duration>,
-    /// Give a chunk up after this many failed tries in a row; without it, as soon as the next try is half a minute
-    /// away or more, which is at once for what is not there
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    /// How long a source that fails is waited for: a chunk is given up when its next try is later than that, which is
+    /// at once for what is not there, or when nothing at all has come for so long
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    pub(crate) patience: Duration,
+    /// Give a chunk up after this many failed tries in a row instead, however long that takes
+    #[arg(long, value_name = "N", conflicts_with = "patience", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) give_up_after: Option<u32>,
 }
 
@@ -178,7 +197,7 @@ pub(crate) struct RemoveArguments {
     #[arg(long, value_parser = Dataset::parse)]
     pub(crate) dataset: Option<Dataset>,
     /// Only those whose blocks all lie in this range, a..b or a..=b
-    #[arg(long, value_name = "RANGE", requires = "dataset", value_parser = parse_block_range)]
+    #[arg(long, value_name = "RANGE", conflicts_with = "ids", value_parser = parse_block_range)]
     pub(crate) blocks: Option<Blocks>,
 }
 

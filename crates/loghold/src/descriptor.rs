@@ -6,9 +6,9 @@ use std::fmt;
 use std::ops::Range;
 
 use data_manager::data_chunk::{ChunkId, DataChunk, hex_id, parse_hex_id};
-use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, MapAccess, SeqAccess, Visitor};
 use serde::ser::SerializeStruct;
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::dataset::Dataset;
 use crate::suggestion::nearest;
@@ -86,11 +86,17 @@ pub(crate) fn parse_descriptors(text: &[u8]) -> Result<Vec<Descriptor>, String> 
     }
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut read = Vec::new();
-    let mut values = serde_json::Deserializer::from_slice(text);
-    while values.end().is_err() {
-        OneOrMany { read: &mut read }.deserialize(&mut values).map_err(|error| located(&error))?;
+    for value in serde_json::Deserializer::from_slice(text).into_iter::<OneOrMany>() {
+        read.extend(value.map_err(|error| located(&error))?.0);
+        if read.len() > CHUNKS_MAX {
+            return Err(too_many());
+        }
     }
     without_repeats(read)
+}
+
+fn too_many() -> String {
+    format!("more than {CHUNKS_MAX} chunks: split the input")
 }
 
 /// Drops repeats and refuses an id that is given two meanings.
@@ -125,45 +131,36 @@ fn located(error: &serde_json::Error) -> String {
     }
 }
 
-/// Reads a value of the input into `read`: an object is one descriptor, an array is many.
-struct OneOrMany<'a> {
-    read: &'a mut Vec<Descriptor>,
-}
+/// A value of the input: an object is one descriptor, an array is many.
+struct OneOrMany(Vec<Descriptor>);
 
-impl<'de> DeserializeSeed<'de> for OneOrMany<'_> {
-    type Value = ();
+impl<'de> Deserialize<'de> for OneOrMany {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<OneOrMany, D::Error> {
+        struct OneOrManyVisitor;
+        impl<'de> Visitor<'de> for OneOrManyVisitor {
+            type Value = OneOrMany;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a descriptor (an object) or an array of descriptors")
+            }
 
-impl<'de> Visitor<'de> for OneOrMany<'_> {
-    type Value = ();
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<OneOrMany, A::Error> {
+                Ok(OneOrMany(vec![Fields::default().fill(map)?]))
+            }
 
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a descriptor (an object) or an array of descriptors")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let descriptor = Fields::default().fill(map)?;
-        push_bounded(self.read, descriptor)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<(), A::Error> {
-        while let Some(descriptor) = array.next_element::<Descriptor>()? {
-            push_bounded(self.read, descriptor)?;
+            fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<OneOrMany, A::Error> {
+                let mut read = Vec::new();
+                while let Some(descriptor) = array.next_element::<Descriptor>()? {
+                    if read.len() == CHUNKS_MAX {
+                        return Err(de::Error::custom(too_many()));
+                    }
+                    read.push(descriptor);
+                }
+                Ok(OneOrMany(read))
+            }
         }
-        Ok(())
+        deserializer.deserialize_any(OneOrManyVisitor)
     }
-}
-
-fn push_bounded<E: de::Error>(read: &mut Vec<Descriptor>, descriptor: Descriptor) -> Result<(), E> {
-    if read.len() == CHUNKS_MAX {
-        return Err(E::custom(format!("more than {CHUNKS_MAX} chunks: split the input")));
-    }
-    read.push(descriptor);
-    Ok(())
 }
 
 impl<'de> Deserialize<'de> for Descriptor {

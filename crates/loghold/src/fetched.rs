@@ -22,6 +22,15 @@ use crate::stop_signal::StopSignal;
 /// How often progress is shown.
 const TICK: Duration = Duration::from_millis(200);
 
+/// How many failures are told one by one, unless everything is to be told.
+const FAILURES_SAID_MAX: usize = 20;
+
+/// After a look at all chunks, at least this many times what it took goes by before the next.
+const LOOK_PAUSE: u32 = 10;
+
+/// Shorter silences are not looked into.
+const SILENCE_MIN: Duration = Duration::from_secs(1);
+
 /// What is waited for, and how long.
 #[derive(Debug)]
 pub(crate) struct Wanted {
@@ -79,8 +88,18 @@ struct Fetching<'a> {
     paused_for: String,
     progress: Progress,
     notes: Notes,
+    /// What was last said of each source that rests.
+    said: HashMap<String, String>,
+    /// How many failures of chunks were said.
+    failures_said: usize,
+    /// Events were missed, so all chunks have to be looked at.
+    is_behind: bool,
+    /// They are not looked at before this time.
+    next_look: Duration,
     clock: Clock,
     began: Duration,
+    /// How much had come when something came last, and when that was.
+    came: (u64, Duration),
 }
 
 impl<'a> Fetching<'a> {
@@ -95,7 +114,12 @@ impl<'a> Fetching<'a> {
             paused_for: String::new(),
             progress: Progress::new(notes),
             notes,
+            said: HashMap::new(),
+            failures_said: 0,
+            is_behind: false,
+            next_look: Duration::ZERO,
             began: clock.monotonic(),
+            came: (0, clock.monotonic()),
             clock,
         }
     }
@@ -118,7 +142,7 @@ impl<'a> Fetching<'a> {
                 },
                 exit = stop.received() => return End::Stopped(exit),
                 () = &mut time_is_up => return End::TimedOut,
-                _ = ticks.tick() => self.show(),
+                _ = ticks.tick() => self.tick(),
             }
             if self.paused.len() >= self.data_dirs && self.hold.totals().staging == 0 {
                 return End::DiskFull(std::mem::take(&mut self.paused_for));
@@ -147,26 +171,40 @@ impl<'a> Fetching<'a> {
                 self.progress.say(&format!("{}: downloads go on", data_dir.display()));
                 self.paused.remove(&data_dir);
             }
-            Event::Lagged(_) => self.look_at_all(),
+            Event::Lagged(_) => self.is_behind = true,
             _ => {}
         }
     }
 
     fn failed(&mut self, id: ChunkId, tries: u32, reason: &str, next_try: Option<Duration>) {
         if self.settling.failed(id, tries, reason, next_try) {
-            self.say_of(id, &format!("given up: {reason}"));
+            self.say_failure(id, &format!("given up: {reason}"));
         } else if self.settling.is_waiting_for(&id) {
             let next_try = show_duration(next_try.unwrap_or_default());
-            self.say_of(id, &format!("try {tries} failed, next in {next_try}: {reason}"));
+            self.say_failure(id, &format!("try {tries} failed, next in {next_try}: {reason}"));
+        }
+    }
+
+    /// One failure is news, a thousand of them are not.
+    fn say_failure(&mut self, id: ChunkId, what: &str) {
+        self.failures_said += 1;
+        if self.notes.is_verbose() || self.failures_said <= FAILURES_SAID_MAX {
+            self.say_of(id, what);
+        } else if self.failures_said == FAILURES_SAID_MAX + 1 {
+            self.progress.say("more chunks fail, which are not named one by one (-v names all)");
         }
     }
 
     /// Asks the hold how each chunk is: at the start, and when events were missed.
     fn look_at_all(&mut self) {
+        self.is_behind = false;
+        let began = self.clock.monotonic();
         let waiting: Vec<ChunkId> = self.settling.waiting().collect();
         for id in waiting {
             self.look_at(id);
         }
+        let now = self.clock.monotonic();
+        self.next_look = now.saturating_add(now.saturating_sub(began) * LOOK_PAUSE);
     }
 
     fn look_at(&mut self, id: ChunkId) {
@@ -190,7 +228,54 @@ impl<'a> Fetching<'a> {
         self.progress.say(&format!("chunk {}: {what}", hex_id(&id)));
     }
 
-    fn show(&mut self) {
+    fn tick(&mut self) {
+        let fetched_bytes = self.hold.totals().fetched_bytes;
+        self.show(fetched_bytes);
+        self.say_which_sources_rest();
+        let now = self.clock.monotonic();
+        if self.is_behind && now >= self.next_look {
+            self.look_at_all();
+        }
+        if self.came.0 == fetched_bytes {
+            self.give_up_what_waits(now.saturating_sub(self.came.1));
+        } else {
+            self.came = (fetched_bytes, now);
+        }
+    }
+
+    /// A source that fails again and again is left alone by the hold, and no chunk fails by that.
+    fn say_which_sources_rest(&mut self) {
+        for status in self.hold.sources() {
+            let (Some(closed_for), Some(error)) = (status.closed_for, status.last_error) else { continue };
+            if self.said.get(&status.source) != Some(&error) {
+                let rest = show_duration(closed_for);
+                self.progress.say(&format!("{} fails and is left alone for {rest}: {error}", status.source));
+                self.said.insert(status.source, error);
+            }
+        }
+    }
+
+    fn give_up_what_waits(&mut self, silence: Duration) {
+        if silence < SILENCE_MIN {
+            return;
+        }
+        let waiting: Vec<ChunkId> = self.settling.waiting().collect();
+        for id in waiting {
+            let Some(status) = self.hold.status(id).filter(|status| status.state == ChunkState::Failed)
+            else {
+                continue;
+            };
+            let reason = status.last_error.unwrap_or_default();
+            if self.settling.got_nothing(id, status.attempts, &reason, silence) {
+                self.say_failure(
+                    id,
+                    &format!("given up, as nothing came for {}: {reason}", show_duration(silence)),
+                );
+            }
+        }
+    }
+
+    fn show(&mut self, bytes_fetched: u64) {
         let in_flight = self.hold.progress();
         let mine = in_flight.iter().filter(|chunk| self.settling.is_wanted(&chunk.id));
         let bytes_staged: u64 = mine.map(|chunk| chunk.bytes_done).sum();
@@ -200,7 +285,7 @@ impl<'a> Fetching<'a> {
             chunks_all: self.settling.wanted_len(),
             bytes_done: self.settling.ready_bytes().saturating_add(bytes_staged),
             bytes_all: self.sizes.values().try_fold(0u64, |sum, size| sum.checked_add((*size)?)),
-            bytes_fetched: self.hold.totals().fetched_bytes,
+            bytes_fetched,
         };
         let elapsed = self.clock.monotonic().saturating_sub(self.began);
         self.progress.show(elapsed, &overall, &in_flight);

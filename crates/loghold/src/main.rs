@@ -11,6 +11,7 @@ mod fetched;
 mod id_prefix;
 mod import;
 mod input;
+mod logs;
 mod mirror;
 mod notes;
 mod output;
@@ -32,6 +33,7 @@ use crate::args::Arguments;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     output::use_colors(arguments.global.color);
+    logs::show(&arguments.global);
     match commands::run(arguments) {
         Ok(exit) => exit.into(),
         Err(failure) => {

@@ -80,6 +80,11 @@ pub(crate) fn show_bytes(bytes: u64) -> String {
     format!("{bytes} B")
 }
 
+/// `1 chunk`, `2 chunks`: a count and its noun.
+pub(crate) fn counted(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Shows a time in its two highest units: `1h 05m`, `2m 03s`, `12s`.
 pub(crate) fn show_duration(time: Duration) -> String {
     let seconds = time.as_secs();

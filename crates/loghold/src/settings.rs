@@ -66,6 +66,11 @@ impl Settings {
         Ok(self.options.clone())
     }
 
+    /// The directories that were named, none when none were.
+    pub(crate) fn data_dirs(&self) -> &[PathBuf] {
+        &self.data_dirs
+    }
+
     /// How sources are asked where no hold is needed.
     pub(crate) fn source_options(&self) -> &Options {
         &self.options

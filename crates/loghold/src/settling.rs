@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use data_manager::data_chunk::ChunkId;
 
-/// A chunk whose next try is this far away is not waited for: the hold expects nothing of its source soon.
-const NEXT_TRY_MAX: Duration = Duration::from_secs(30);
+/// How long a source that fails is waited for, unless the user says otherwise.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// When a chunk is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
-    /// When the hold does not try again, or not soon.
-    UntilHopeless,
+    /// When its next try is this far away or farther: the hold expects nothing of its source soon.
+    Time(Duration),
     /// After so many failed tries in a row, or when the hold does not try again.
     Tries(u32),
 }
@@ -22,8 +22,17 @@ impl Patience {
     fn is_over(self, tries: u32, next_try: Option<Duration>) -> bool {
         let Some(next_try) = next_try else { return true };
         match self {
-            Patience::UntilHopeless => next_try >= NEXT_TRY_MAX,
+            Patience::Time(time) => next_try >= time,
             Patience::Tries(tries_max) => tries >= tries_max,
+        }
+    }
+
+    /// Whether a chunk that failed `tries` times is given up after nothing at all has come for `silence`. A source that
+    /// the hold leaves alone fails no tries, so a number of tries alone would never end the waiting for it.
+    fn is_over_after(self, silence: Duration, tries: u32) -> bool {
+        match self {
+            Patience::Time(time) => silence >= time,
+            Patience::Tries(_) => silence >= PATIENCE && tries == 0,
         }
     }
 }
@@ -64,10 +73,24 @@ impl Settling {
     ) -> bool {
         let is_over = self.waiting.contains(&id) && self.patience.is_over(tries, next_try);
         if is_over {
-            self.waiting.remove(&id);
-            self.given_up.insert(id, reason.to_string());
+            self.give_up(id, reason);
         }
         is_over
+    }
+
+    /// Nothing at all has come for `silence`, and this chunk waits after a failure. Answers whether it is now given up.
+    pub(crate) fn got_nothing(&mut self, id: ChunkId, tries: u32, reason: &str, silence: Duration) -> bool {
+        let is_over = self.waiting.contains(&id) && self.patience.is_over_after(silence, tries);
+        if is_over {
+            self.give_up(id, reason);
+        }
+        is_over
+    }
+
+    fn give_up(&mut self, id: ChunkId, reason: &str) {
+        if self.waiting.remove(&id) {
+            self.given_up.insert(id, reason.to_string());
+        }
     }
 
     /// Whether nothing is waited for any more.
@@ -117,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_set_is_settled_when_each_chunk_is_ready_or_given_up() {
-        let mut settling = Settling::new([ONE, TWO], Patience::UntilHopeless);
+        let mut settling = Settling::new([ONE, TWO], Patience::Time(PATIENCE));
         settling.became_ready(ONE, 10);
         settling.became_ready(ONE, 10);
         assert!(!settling.is_settled());
@@ -129,7 +152,7 @@ mod tests {
 
     #[test]
     fn what_is_tried_again_soon_is_waited_for() {
-        let mut settling = Settling::new([ONE], Patience::UntilHopeless);
+        let mut settling = Settling::new([ONE], Patience::Time(PATIENCE));
         assert!(!settling.failed(ONE, 7, "reset", Some(Duration::from_secs(12))));
         assert!(settling.failed(ONE, 8, "refused", None));
     }
@@ -140,6 +163,17 @@ mod tests {
         assert!(!settling.failed(ONE, 2, "404", Some(Duration::from_hours(1))));
         assert!(settling.failed(ONE, 3, "404", Some(Duration::from_hours(1))));
         assert!(settling.failed(TWO, 1, "refused", None));
+    }
+
+    #[test]
+    fn silence_ends_the_waiting_for_what_failed() {
+        let seconds = Duration::from_secs;
+        let mut settling = Settling::new([ONE], Patience::Time(seconds(5)));
+        assert!(!settling.got_nothing(ONE, 4, "503", seconds(4)));
+        assert!(settling.got_nothing(ONE, 4, "503", seconds(5)));
+        let mut settling = Settling::new([ONE, TWO], Patience::Tries(9));
+        assert!(!settling.got_nothing(ONE, 1, "503", Duration::from_hours(1)));
+        assert!(settling.got_nothing(TWO, 0, "left alone", PATIENCE));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -51,12 +51,54 @@ pub(super) enum Versions {
     Any,
 }
 
-/// Builds a client.
-pub(super) fn build(options: &Options, reach: Reach, versions: Versions) -> Result<Client> {
-    install_crypto();
+/// How to build a client, and the client once it was needed.
+///
+/// The system's certificates are read at the first request: that takes many times longer than opening a hold, and a hold
+/// of files never needs them.
+#[derive(Clone)]
+pub(super) struct Connector {
+    shared: Arc<Plan>,
+}
+
+struct Plan {
+    reach: Reach,
+    versions: Versions,
+    certificates: Vec<Certificate>,
+    proxies: Proxies,
+    built: OnceLock<std::result::Result<Client, String>>,
+}
+
+/// Reads what the operator set for a client.
+pub(super) fn connector(options: &Options, reach: Reach, versions: Versions) -> Result<Connector> {
     let certificates = read_certificates(&options.ca_files)?;
     let proxies = Proxies::read(|name| std::env::var(name).ok())?;
-    let builder = || {
+    let plan = Plan { reach, versions, certificates, proxies, built: OnceLock::new() };
+    Ok(Connector { shared: Arc::new(plan) })
+}
+
+impl Connector {
+    /// The client.
+    pub(super) fn client(&self) -> SourceResult<&Client> {
+        let built = self.shared.built.get_or_init(|| self.shared.build());
+        built
+            .as_ref()
+            .map_err(|error| SourceError::new(SourceErrorKind::Refused, format!("setting up HTTP: {error}")))
+    }
+}
+
+impl Plan {
+    fn build(&self) -> std::result::Result<Client, String> {
+        install_crypto();
+        // A machine without any system certificates can still use plain HTTP and the authorities it was given; on all
+        // others the first succeeds.
+        self.builder()
+            .tls_certs_merge(self.certificates.clone())
+            .build()
+            .or_else(|_| self.builder().tls_certs_only(self.certificates.clone()).build())
+            .map_err(|error| chain(&error))
+    }
+
+    fn builder(&self) -> ClientBuilder {
         let mut builder = Client::builder()
             .user_agent(concat!("loghold/", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
@@ -70,21 +112,14 @@ pub(super) fn build(options: &Options, reach: Reach, versions: Versions) -> Resu
             .http2_initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
             .http2_keep_alive_interval(HTTP2_PING)
             .http2_keep_alive_timeout(HTTP2_PING);
-        if versions == Versions::Http1 {
+        if self.versions == Versions::Http1 {
             builder = builder.http1_only();
         }
-        if let Reach::Policy(network) = reach {
-            builder = builder.dns_resolver(Guard { network, proxy_hosts: Arc::clone(&proxies.hosts) });
+        if let Reach::Policy(network) = self.reach {
+            builder = builder.dns_resolver(Guard { network, proxy_hosts: Arc::clone(&self.proxies.hosts) });
         }
-        proxies.apply(builder)
-    };
-    // A machine without any system certificates can still use plain HTTP and the authorities it was given; on all
-    // others the first succeeds.
-    builder()
-        .tls_certs_merge(certificates.clone())
-        .build()
-        .or_else(|_| builder().tls_certs_only(certificates).build())
-        .map_err(|error| Error::new(ErrorKind::Invalid, format!("setting up HTTP: {}", chain(&error))))
+        self.proxies.apply(builder)
+    }
 }
 
 /// reqwest is built without a default for cryptography. Who embeds this crate may have chosen one already: then it stays.

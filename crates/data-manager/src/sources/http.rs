@@ -13,7 +13,7 @@ use reqwest::header::{
 use reqwest::{Client, Response, StatusCode};
 use url::Url;
 
-use super::client::{self, Reach, Versions};
+use super::client::{self, Connector, Reach, Versions};
 use super::{SourceResult, about, answer, listing};
 use crate::data_source::{
     BoxFuture, DataSource, FetchRequest, FetchResponse, Listed, SourceError, SourceErrorKind,
@@ -33,9 +33,9 @@ const LISTING_REQUESTS_MAX: usize = 8;
 #[derive(Clone)]
 pub struct HttpSource {
     /// For long bodies: HTTP/1, one connection each.
-    bulk: Client,
+    bulk: Connector,
     /// For all else over TLS: HTTP/2 where it is offered.
-    mixed: Client,
+    mixed: Connector,
     network: Network,
     clock: Clock,
 }
@@ -48,8 +48,8 @@ impl HttpSource {
     pub fn new(options: &Options, clock: Clock) -> Result<HttpSource> {
         let reach = Reach::Policy(options.network);
         Ok(HttpSource {
-            bulk: client::build(options, reach, Versions::Http1)?,
-            mixed: client::build(options, reach, Versions::Any)?,
+            bulk: client::connector(options, reach, Versions::Http1)?,
+            mixed: client::connector(options, reach, Versions::Any)?,
             network: options.network,
             clock,
         })
@@ -57,7 +57,7 @@ impl HttpSource {
 
     async fn get(&self, request: FetchRequest) -> SourceResult<FetchResponse> {
         let headers = conditions(&request).map_err(|error| about(&request.url, error))?;
-        let client = self.client_for(&request);
+        let client = self.client_for(&request)?;
         let (url, response) = self.follow(client, request.url.clone(), headers).await?;
         let accepted = answer::judge(&request, response.status(), response.headers(), self.clock.wall())
             .map_err(|error| about(&url, error))?;
@@ -71,13 +71,13 @@ impl HttpSource {
         })
     }
 
-    fn client_for(&self, request: &FetchRequest) -> &Client {
+    fn client_for(&self, request: &FetchRequest) -> SourceResult<&Client> {
         let is_long = request
             .range
             .as_ref()
             .is_some_and(|range| range.end.saturating_sub(range.start) >= BULK_BYTES_MIN);
         // Without TLS nothing but HTTP/1 is spoken, and one pool of connections serves all.
-        if is_long || request.url.scheme() == "http" { &self.bulk } else { &self.mixed }
+        if is_long || request.url.scheme() == "http" { self.bulk.client() } else { self.mixed.client() }
     }
 
     /// Sends a request, and again where it is redirected to; returns the answer and the URL that gave it.
@@ -118,7 +118,7 @@ impl HttpSource {
     async fn page(&self, url: Url) -> SourceResult<Bytes> {
         let read = async {
             let headers = HeaderMap::from_iter([identity()]);
-            let (last, response) = self.follow(&self.mixed, url.clone(), headers).await?;
+            let (last, response) = self.follow(self.mixed.client()?, url.clone(), headers).await?;
             let request = FetchRequest { url: url.clone(), range: None, validator: None };
             answer::judge(&request, response.status(), response.headers(), self.clock.wall())
                 .and_then(|_| check_listing(&url, &last, response.headers()))

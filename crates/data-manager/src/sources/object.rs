@@ -80,7 +80,7 @@ impl ObjectSource {
         clock: Clock,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<ObjectSource> {
-        let client = client::build(options, Reach::Anywhere, Versions::Http1)?;
+        let client = client::connector(options, Reach::Anywhere, Versions::Http1)?;
         let variables = variables
             .into_iter()
             .map(|(name, value)| (name.to_ascii_lowercase(), value))
@@ -232,7 +232,7 @@ struct Taker {
 /// Sends what `object_store` has signed.
 #[derive(Clone)]
 struct Service {
-    client: reqwest::Client,
+    client: client::Connector,
     clock: Clock,
     is_http_allowed: bool,
 }
@@ -305,7 +305,7 @@ impl Service {
         if let Some(bytes) = body.as_bytes().filter(|bytes| !bytes.is_empty()) {
             *request.body_mut() = Some(bytes.clone().into());
         }
-        self.client.execute(request).await.map_err(client::failure)
+        self.client.client()?.execute(request).await.map_err(client::failure)
     }
 }
 

@@ -267,7 +267,7 @@ fn chunks_that_arrive_in_order_fill_their_leaves_in_either_direction() {
 #[test]
 fn chunks_that_come_out_of_order_are_loaded_too() {
     let chunks: Vec<_> =
-        (0..3_000).map(|number| resident(1, number * 1_013 % 3_001..4_000, number)).collect();
+        (0..3_000).map(|number| resident(1, number * 1_013 % 1_000..4_000, 3_000 - number)).collect();
     let mut sorted: Vec<_> = chunks.iter().map(key).collect();
     sorted.sort_unstable();
     let index = BlockIndex::from_sorted(chunks);

@@ -55,17 +55,8 @@ fn what_was_recorded_is_read_back() {
     assert_eq!((map.total(0), map.validator(0)), (Some(2 * SEGMENT_BYTES + 7), Some("\"v1\\\n\"")));
     assert_eq!((map.total(1), map.validator(1)), (Some(5), None));
     assert_eq!(map.segments(0).collect::<Vec<_>>(), [(0, SEGMENT_BYTES, &OTHER), (2, 7, &VALUE)]);
-    assert_eq!((map.segment(0, 1), map.segment(0, 2)), (None, Some(&VALUE)));
-    assert_eq!((map.done_bytes(0), map.done_bytes(1), map.done_bytes(2)), (SEGMENT_BYTES + 7, 5, 0));
-    assert_eq!((map.whole(0), map.whole(1), map.whole(2)), (None, Some(vec![VALUE]), None));
-}
-
-#[test]
-fn applying_records_gives_the_same_map_as_reading_them() {
-    let mut map = PartMap::new(&two_files());
-    assert!(some_records().iter().all(|record| map.apply(record)));
-    map.valid_len = text(&two_files(), &some_records()).len();
-    assert_eq!(map, PartMap::decode(&text(&two_files(), &some_records())));
+    assert_eq!(map.segments(1).collect::<Vec<_>>(), [(0, 5, &VALUE)]);
+    assert_eq!((map.total(2), map.validator(2), map.segments(2).count()), (None, None, 0));
 }
 
 #[test]
@@ -124,14 +115,15 @@ fn records_that_cannot_be_true_are_ignored() {
         segment(2, 0, 5, VALUE),
         segment(usize::MAX, 0, 5, VALUE),
     ];
-    let before = PartMap::decode(&text(&two_files(), &some_records()));
+    let before = text(&two_files(), &some_records());
     for record in impossible {
-        let mut map = before.clone();
-        assert!(!map.apply(&record), "{record:?}");
-        assert_eq!(map, before, "{record:?}");
+        let line = PartMap::record(&record);
+        let mut map = PartMap::decode(&[&before[..], &line].concat());
+        map.valid_len -= line.len();
+        assert_eq!(map, PartMap::decode(&before), "{record:?}");
     }
-    let mut fresh = PartMap::new(&two_files());
-    assert!(!fresh.apply(&segment(0, 0, 5, VALUE)), "a segment of an object whose length is not known");
+    let early = text(&two_files(), &[segment(0, 0, 5, VALUE), object(0, 5, None)]);
+    assert_eq!(PartMap::decode(&early).segments(0).count(), 0, "a segment before its object's length");
 }
 
 #[test]
@@ -139,14 +131,7 @@ fn a_huge_length_takes_no_memory() {
     let chunk = chunk(&[("a", "/a")]);
     let map =
         PartMap::decode(&text(&chunk, &[object(0, u64::MAX, None), segment(0, 5, SEGMENT_BYTES, VALUE)]));
-    assert_eq!((map.done_bytes(0), map.whole(0)), (SEGMENT_BYTES, None));
-}
-
-#[test]
-fn an_empty_file_is_whole_as_soon_as_its_length_is_known() {
-    let chunk = chunk(&[("a", "/a")]);
-    let map = PartMap::decode(&text(&chunk, &[object(0, 0, None)]));
-    assert_eq!(map.whole(0), Some(Vec::new()));
+    assert_eq!(map.segments(0).collect::<Vec<_>>(), [(5, SEGMENT_BYTES, &VALUE)]);
 }
 
 #[test]
@@ -225,14 +210,6 @@ fn a_validator_that_is_too_long_is_not_kept() {
 }
 
 #[test]
-fn a_segment_that_is_forgotten_has_to_come_again() {
-    let mut map = PartMap::decode(&text(&two_files(), &some_records()));
-    map.forget_segment(1, 0);
-    map.forget_segment(9, 9);
-    assert_eq!((map.whole(1), map.done_bytes(0)), (None, SEGMENT_BYTES + 7));
-}
-
-#[test]
 fn a_url_signed_anew_resumes_and_another_place_does_not_unless_the_digest_is_known() {
     let digest = format!("#blake3={}", "ab".repeat(32));
     let of = |url: &str| PartMap::decode(&PartMap::header(&chunk(&[("a", url)])));
@@ -249,7 +226,7 @@ fn a_url_signed_anew_resumes_and_another_place_does_not_unless_the_digest_is_kno
 
 #[test]
 fn a_map_of_another_chunk_is_not_resumed() {
-    let map = PartMap::new(&two_files());
+    let map = PartMap::decode(&PartMap::header(&two_files()));
     let others = [
         CheckedChunk { id: [9; 32], ..two_files() },
         CheckedChunk { dataset_id: [9; 32], ..two_files() },
@@ -279,14 +256,37 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_records_read_back_as_they_were_applied(records in proptest::collection::vec(any_record(), 0..60)) {
-        let mut applied = PartMap::new(&two_files());
-        for record in &records {
-            applied.apply(record);
+    fn the_segments_of_the_last_version_are_there_and_no_others(
+        records in proptest::collection::vec(any_record(), 0..60),
+    ) {
+        let map = PartMap::decode(&text(&two_files(), &records));
+        for file in 0..3 {
+            // `b` must have 5 bytes, and there is no third file.
+            let is_object = |record: &&PartRecord<'_>| match **record {
+                PartRecord::Object { file: of, total, .. } => of == file && (file == 0 || (file == 1 && total == 5)),
+                PartRecord::Segment { .. } => false,
+            };
+            let objects: Vec<(usize, &PartRecord<'_>)> =
+                records.iter().enumerate().filter(|(_, record)| is_object(record)).collect();
+            let Some((_, PartRecord::Object { total, validator, .. })) = objects.last() else {
+                prop_assert_eq!((map.total(file), map.segments(file).count()), (None, 0));
+                continue;
+            };
+            let version_start = objects.iter().rev().take_while(|(_, record)| *record == objects[objects.len() - 1].1);
+            let (start, _) = version_start.last().expect("the last one is of its own version");
+            let mut expected = BTreeMap::new();
+            for record in &records[*start..] {
+                if let PartRecord::Segment { file: of, segment, len, value } = record
+                    && *of == file && *segment * SEGMENT_BYTES < *total
+                    && *len == SEGMENT_BYTES.min(*total - *segment * SEGMENT_BYTES)
+                {
+                    expected.insert(*segment, (*len, value));
+                }
+            }
+            prop_assert_eq!((map.total(file), map.validator(file)), (Some(*total), *validator));
+            let found: BTreeMap<_, _> = map.segments(file).map(|(at, len, value)| (at, (len, value))).collect();
+            prop_assert_eq!(found, expected);
         }
-        let text = text(&two_files(), &records);
-        applied.valid_len = text.len();
-        prop_assert_eq!(PartMap::decode(&text), applied);
     }
 
     #[test]

@@ -25,7 +25,9 @@ pub(crate) fn run(path: &[String]) -> Outcome<Exit> {
     }
     let page =
         std::iter::once("loghold").chain(path.iter().map(String::as_str)).collect::<Vec<_>>().join("-");
-    let man = Man::new(command.clone().display_name(page.clone())).title(page.to_uppercase());
+    let man = Man::new(command.clone().display_name(page.clone()))
+        .title(page.to_uppercase())
+        .source(concat!("loghold ", env!("CARGO_PKG_VERSION")));
     print(|out| man.render(out))?;
     Ok(Exit::Done)
 }

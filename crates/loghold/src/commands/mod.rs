@@ -3,6 +3,7 @@
 
 pub(crate) mod chunk;
 mod completions;
+mod demo;
 mod man;
 
 use crate::args::{Arguments, Command};
@@ -14,6 +15,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome<Exit> {
     let settings = Settings::resolve(&arguments.global, |name| std::env::var_os(name));
     match arguments.command {
         Command::Chunk(command) => chunk::run(command, settings),
+        Command::Demo(arguments) => demo::run(&arguments, &settings),
         Command::Completions { shell } => completions::run(shell),
         Command::Man { command } => man::run(&command),
     }

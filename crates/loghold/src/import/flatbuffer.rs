@@ -137,3 +137,6 @@ fn fixed<const N: usize>(buffer: &[u8], at: usize) -> Read<[u8; N]> {
         .and_then(|bytes| bytes.try_into().ok())
         .ok_or_else(|| format!("the file ends before byte {at} + {N}"))
 }
+
+#[cfg(test)]
+mod tests;

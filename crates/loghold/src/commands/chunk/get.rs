@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::fetched::{End, Wanted, fetch};
 use crate::input::{read_input, shown};
 use crate::output::print_rows;
-use crate::quantity::show_bytes;
+use crate::quantity::{counted, show_bytes};
 use crate::settling::{Patience, Settling};
 
 pub(crate) fn run(context: &Context, arguments: &GetArguments) -> Outcome<Exit> {
@@ -23,18 +23,18 @@ pub(crate) fn run(context: &Context, arguments: &GetArguments) -> Outcome<Exit> 
     let hold = context.hold()?;
     let wanted = Wanted {
         chunks: descriptors.iter().map(|descriptor| (descriptor.id, descriptor.bytes())).collect(),
-        patience: arguments.give_up_after.map_or(Patience::UntilHopeless, Patience::Tries),
+        patience: arguments.give_up_after.map_or(Patience::Time(arguments.patience), Patience::Tries),
         timeout: arguments.timeout,
         data_dirs: context.settings.hold_options()?.data_dirs.len(),
     };
     let (settling, end) = fetch(&hold, wanted, context.notes, || ask(&hold, &descriptors))?;
+    // Downloads stop here, and are left so that the next run goes on with them. What is staged is counted after that.
+    hold.close();
     let reports: Vec<ChunkReport> = descriptors
         .iter()
         .filter_map(|descriptor| hold.status(descriptor.id))
         .map(|status| ChunkReport::new(&status))
         .collect();
-    // Downloads stop here, and are left so that the next run goes on with them.
-    hold.close();
     print_rows(context.settings.format, &HEADINGS, &reports, cells)?;
     conclude(&settling, end, &reports)
 }
@@ -85,7 +85,8 @@ fn conclude(settling: &Settling, end: End, reports: &[ChunkReport]) -> Outcome<E
     let (ready, all) = (settling.ready_len(), settling.wanted_len());
     let staged: u64 =
         reports.iter().filter(|report| report.state != "ready").map(|report| report.bytes).sum();
-    let so_far = format!("{ready} of {all} chunks are ready");
+    let is = if all == 1 { "is" } else { "are" };
+    let so_far = format!("{ready} of {} {is} ready", counted(all, "chunk"));
     let kept = format!("{} of the others are kept: {KEPT}", show_bytes(staged));
     match end {
         End::Settled => {

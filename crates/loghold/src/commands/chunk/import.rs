@@ -18,6 +18,7 @@ use crate::import::manifest::read_manifest;
 use crate::import::sqd::{Object, read_listing};
 use crate::input::{read_input, shown};
 use crate::output::print;
+use crate::quantity::counted;
 use crate::remote::{Remote, is_directory};
 
 pub(crate) fn run(context: &Context, arguments: &ImportArguments) -> Outcome<Exit> {
@@ -137,19 +138,21 @@ fn import_listing(context: &Context, arguments: &ImportArguments, url: &Url) -> 
     let listing = read_listing(&dataset, objects).map_err(|problem| wrong(&redacted(url), &problem))?;
     let notes = context.notes;
     if let Some(example) = &listing.foreign_example {
-        notes.say(&format!("{} objects are no files of chunks, such as {example}", listing.foreign));
+        notes.say(&format!(
+            "left out as no file of a chunk: {}, such as {example}",
+            counted(listing.foreign, "object")
+        ));
     }
     if let Some(example) = listing.incomplete.first() {
-        notes.say(&format!(
-            "{} chunks have no blocks.parquet yet, such as {example}",
-            listing.incomplete.len()
-        ));
+        let have = if listing.incomplete.len() == 1 { "has" } else { "have" };
+        let chunks = counted(listing.incomplete.len(), "chunk");
+        notes.say(&format!("{chunks} {have} no blocks.parquet yet, such as {example}"));
     }
     if !listing.gaps.is_empty() {
         notes.say(&format!("blocks {} are in no chunk", show_block_ranges(&listing.gaps)));
     }
     if listing.overlaps > 0 {
-        notes.say(&format!("{} chunks begin before the one ahead of them ends", listing.overlaps));
+        notes.say(&format!("overlaps with the chunk ahead: {}", counted(listing.overlaps, "chunk")));
     }
     if listing.chunks.is_empty() {
         return Err(Failure::new(Exit::NotFound, format!("{} holds no complete chunk", redacted(url)))
@@ -171,10 +174,7 @@ fn import_manifest(
     let manifest = read_manifest(bytes, arguments.dataset.as_ref(), &base)
         .map_err(|problem| wrong(&place.shown(), &problem))?;
     if manifest.unchecked_digests > 0 {
-        let count = manifest.unchecked_digests;
-        context
-            .notes
-            .say(&format!("{count} files carry an MD5 digest, which is not checked; their sizes are"));
+        context.notes.say("the manifest's MD5 digests are not checked; its sizes are");
     }
     print_descriptors(manifest.chunks.into_iter().map(Ok))
 }
@@ -204,7 +204,7 @@ fn import_assignment(
             let workers = assignment.workers_len();
             Failure::new(
                 Exit::NotFound,
-                format!("worker {} is not among the {workers} of this assignment", peer.text()),
+                format!("worker {} is not among the {workers} workers of this assignment", peer.text()),
             )
         })?);
     }

@@ -13,6 +13,7 @@ use crate::commands::chunk::absent::dataset_is_absent;
 use crate::commands::chunk::report::{ChunkReport, HEADINGS, cells};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::print_rows;
+use crate::quantity::counted;
 
 /// How long the removal of one chunk's files is waited for. Nobody else has chunks pinned while we own the directory.
 const REMOVAL_TIME_MAX: Duration = Duration::from_mins(1);
@@ -68,7 +69,8 @@ fn within(context: &Context, statuses: Vec<ChunkStatus>, arguments: &RemoveArgum
     let (inside, beyond): (Vec<_>, Vec<_>) = touching
         .partition(|status| blocks.start <= status.block_range.start && status.block_range.end <= blocks.end);
     if !beyond.is_empty() {
-        context.notes.say(&format!("{} chunks stay: they reach beyond the given blocks", beyond.len()));
+        let stay = if beyond.len() == 1 { "stays: it reaches" } else { "stay: they reach" };
+        context.notes.say(&format!("{} {stay} beyond the given blocks", counted(beyond.len(), "chunk")));
     }
     inside
 }

@@ -13,8 +13,8 @@ use crate::commands::chunk::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::fetched::{End, Wanted, fetch};
 use crate::output::print_rows;
-use crate::quantity::show_bytes;
-use crate::settling::{Patience, Settling};
+use crate::quantity::{counted, show_bytes};
+use crate::settling::{PATIENCE, Patience, Settling};
 
 /// A chunk that was found damaged.
 #[derive(Debug, Serialize)]
@@ -48,13 +48,15 @@ pub(crate) fn run(context: &Context, arguments: &VerifyArguments) -> Outcome<Exi
     })?;
     let not_healed = damages.iter().filter(|damage| !damage.is_healed).count();
     match end {
-        End::Stopped(exit) => {
-            Err(Failure::new(exit, format!("stopped: {not_healed} damaged chunks are not healed yet")))
-        }
-        _ if not_healed > 0 => {
-            Err(Failure::new(Exit::Corrupt, format!("{not_healed} damaged chunks could not be healed"))
-                .hint("they are put aside in .quarantine; fetch them anew with `loghold chunk get`"))
-        }
+        End::Stopped(exit) => Err(Failure::new(
+            exit,
+            format!("stopped before {} could be healed", counted(not_healed, "damaged chunk")),
+        )),
+        _ if not_healed > 0 => Err(Failure::new(
+            Exit::Corrupt,
+            format!("{} could not be healed", counted(not_healed, "damaged chunk")),
+        )
+        .hint("they are put aside in .quarantine; fetch them anew with `loghold chunk get`")),
         _ => Ok(Exit::Done),
     }
 }
@@ -70,7 +72,7 @@ fn heal(context: &Context, hold: &DataManagerImpl, report: &VerifyReport) -> Out
             .filter(is_fetched)
             .map(|id| (id, None))
             .collect::<HashMap<_, _>>(),
-        patience: Patience::UntilHopeless,
+        patience: Patience::Time(PATIENCE),
         timeout: None,
         data_dirs: context.settings.hold_options()?.data_dirs.len(),
     };
@@ -78,8 +80,15 @@ fn heal(context: &Context, hold: &DataManagerImpl, report: &VerifyReport) -> Out
 }
 
 fn say(context: &Context, report: &VerifyReport) {
-    let (sound, bytes, damaged) = (report.sound, show_bytes(report.bytes), report.damaged.len());
-    context.notes.say(&format!("{sound} chunks are sound, {damaged} were damaged; {bytes} were read"));
+    let sound = match report.sound {
+        1 => "1 chunk is sound".to_string(),
+        count => format!("{count} chunks are sound"),
+    };
+    let damaged = match report.damaged.len() {
+        1 => "1 was damaged".to_string(),
+        count => format!("{count} were damaged"),
+    };
+    context.notes.say(&format!("{sound}, {damaged}; {} were read", show_bytes(report.bytes)));
     if report.without_digest > 0 {
         let count = report.without_digest;
         context.notes.say(&format!(

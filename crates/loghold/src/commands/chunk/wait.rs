@@ -10,6 +10,7 @@ use crate::args::WaitArguments;
 use crate::block_range::{show_block_range, show_block_ranges};
 use crate::commands::chunk::Context;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::quantity::counted;
 
 /// Long enough for "until it is there".
 const FOREVER: Duration = Duration::from_hours(24 * 365);
@@ -29,8 +30,8 @@ pub(crate) fn run(context: &Context, arguments: &WaitArguments) -> Outcome<Exit>
         .hint("fetch them with `loghold chunk get`"));
     }
     let view = hold.wait_ready(dataset.id, blocks.clone(), arguments.timeout.unwrap_or(FOREVER))?;
-    let (range, chunks) = (show_block_range(blocks), view.chunks.len());
-    context.notes.say(&format!("blocks {range} of {dataset} are at hand, in {chunks} chunks"));
+    let (range, chunks) = (show_block_range(blocks), counted(view.chunks.len(), "chunk"));
+    context.notes.say(&format!("blocks {range} of {dataset} are at hand, in {chunks}"));
     Ok(Exit::Done)
 }
 

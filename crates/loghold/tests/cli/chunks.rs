@@ -1,0 +1,199 @@
+//! The commands on chunks that come from this machine's own files.
+//! Refuses faults of the network; see `fetching`.
+
+use std::io::{BufRead, BufReader, Read};
+
+use origin::{Fault, Plan};
+use serde_json::Value;
+
+use crate::program::{Program, Run, Served, damage, descriptor, ended, id_of, read, remove, send_signal};
+
+/// Chunks 1, 2 and 3 of `trial`: blocks 0..10, 10..20 and 30..40.
+fn with_three_chunks() -> Program {
+    let program = Program::new();
+    let descriptors: Vec<String> = [(1, 0, 10), (2, 10, 20), (3, 30, 40)]
+        .into_iter()
+        .map(|(byte, start, end)| {
+            let file = program.write(&format!("source/{byte}.parquet"), [byte; 1_000]);
+            descriptor(byte, start, end, &format!("file://{}#size=1000", file.display()))
+        })
+        .collect();
+    program.write("chunks.jsonl", descriptors.join("\n"));
+    let run = program.run(&["chunk", "get", "chunks.jsonl"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    program
+}
+
+fn states(run: &Run) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_string();
+    run.json().as_array().unwrap().iter().map(|row| (text(&row["id"]), text(&row["state"]))).collect()
+}
+
+#[test]
+fn what_was_got_is_listed_in_order_of_blocks() {
+    let program = with_three_chunks();
+    let ready = |byte: u8| (id_of(byte), "ready".to_string());
+    assert_eq!(states(&program.run(&["chunk", "ls", "--json"])), [ready(1), ready(2), ready(3)]);
+    let lines = program.run(&["chunk", "ls", "-o", "jsonl", "--dataset", "trial", "--state", "ready"]).stdout;
+    assert_eq!(lines.lines().count(), 3);
+    let table = program.run(&["chunk", "ls"]).stdout;
+    assert!(table.lines().nth(1).unwrap().starts_with("0x010101010101  "), "{table}");
+    assert_eq!(program.run(&["chunk", "ls", "--state", "failed"]).stdout, "");
+}
+
+#[test]
+fn getting_the_same_again_changes_nothing_and_other_content_is_refused() {
+    let program = with_three_chunks();
+    assert_eq!(program.run(&["chunk", "get", "chunks.jsonl"]).code, 0);
+    let other = descriptor(1, 0, 11, "file:///nowhere");
+    let run = program.run_with(&["chunk", "get", "-"], &other);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(
+        run.stderr.contains(&id_of(1)) && run.stderr.contains("hint: an id names immutable content"),
+        "{run:?}"
+    );
+}
+
+#[test]
+fn a_block_is_found_with_its_path_and_id() {
+    let program = with_three_chunks();
+    let run = program.run(&["chunk", "find", "trial", "19"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let (path, id) = run.stdout.trim_end().split_once("  ").unwrap();
+    assert_eq!(id, id_of(2));
+    assert_eq!(read(&std::path::Path::new(path).join("blocks.parquet")), [2; 1_000]);
+    let json = program.run(&["chunk", "find", "trial", "19", "--json"]).json();
+    assert_eq!(json[0]["path"], path);
+    assert_eq!(json[0]["block_range"]["end"], 20);
+}
+
+#[test]
+fn what_is_not_here_ends_with_3_and_says_what_is() {
+    let program = with_three_chunks();
+    for (arguments, words) in [
+        (&["chunk", "find", "trial", "25"][..], "hint: at hand are blocks 0..20, 30..40"),
+        (&["chunk", "why", "trial", "25"], "hint: at hand are blocks"),
+        (&["chunk", "find", "triall", "1"], "hint: did you mean \"trial\"?"),
+        (&["chunk", "ls", "--dataset", "tiral"], "hint: did you mean \"trial\"?"),
+        (&["chunk", "find", "elsewhere", "1"], "hint: datasets here: 0x"),
+        (&["chunk", "files", "trial", "--table", "block"], "hint: did you mean \"blocks\"?"),
+        (&["chunk", "rm", "0x09090909"], "there is no chunk 0x09090909"),
+        (&["chunk", "rm", "--dataset", "trial", "--blocks", "1..9"], "no chunk of trial lies within"),
+        (&["chunk", "why", "0x0909"], "there is no chunk 0x0909"),
+        (&["chunk", "verify", "0x0909"], "there is no chunk 0x0909"),
+        (&["chunk", "get", "nowhere.json"], "reading nowhere.json"),
+    ] {
+        let run = program.run(arguments);
+        assert_eq!(run.code, 3, "{arguments:?}: {run:?}");
+        assert!(run.stderr.contains(words), "{arguments:?}: {}", run.stderr);
+        assert_eq!(run.stdout, "");
+    }
+}
+
+#[test]
+fn the_files_of_a_range_are_printed_and_gaps_end_with_4() {
+    let program = with_three_chunks();
+    let whole = program.run(&["chunk", "files", "trial", "--blocks", "5..=15", "--table", "blocks"]);
+    assert_eq!(whole.code, 0, "{whole:?}");
+    let contents: Vec<u8> = whole.stdout.lines().map(|path| read(path.as_ref())[0]).collect();
+    assert_eq!(contents, [1, 2]);
+    let gap = program.run(&["chunk", "files", "trial", "--blocks", "15..35", "-o", "jsonl"]);
+    assert_eq!(gap.code, 4);
+    assert_eq!(gap.stdout.lines().count(), 2);
+    assert!(gap.stderr.contains("blocks 20..30 of trial are not at hand"), "{}", gap.stderr);
+    assert_eq!(program.run(&["chunk", "files", "trial"]).stdout.lines().count(), 3);
+}
+
+#[test]
+fn waiting_for_what_is_here_ends_at_once_and_for_what_nobody_fetches_too() {
+    let program = with_three_chunks();
+    assert_eq!(program.run(&["chunk", "wait", "trial", "0..20"]).code, 0);
+    let run = program.run(&["chunk", "wait", "trial", "0..40", "--timeout", "1h"]);
+    assert_eq!(run.code, 4);
+    assert!(
+        run.stderr.contains("blocks 20..30 of trial are not at hand and not asked for"),
+        "{}",
+        run.stderr
+    );
+}
+
+#[test]
+fn why_tells_all_of_a_chunk() {
+    let program = with_three_chunks();
+    let run = program.run(&["chunk", "why", "0x0202"]);
+    assert_eq!(run.code, 0);
+    for line in [
+        &format!("chunk     {}", id_of(2)),
+        "blocks    10..20",
+        "state     ready, wanted",
+        "size      1000 B",
+    ] {
+        assert!(run.stdout.lines().any(|found| found == line), "{line}: {}", run.stdout);
+    }
+    assert_eq!(program.run(&["chunk", "why", "trial", "12", "--json"]).json()[0]["state"], "ready");
+}
+
+#[test]
+fn removing_takes_whole_chunks_only() {
+    let program = with_three_chunks();
+    let run = program.run(&["chunk", "rm", "--dataset", "trial", "--blocks", "5..40", "--json"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let removed = |byte: u8| (id_of(byte), "removed".to_string());
+    assert_eq!(states(&run), [removed(2), removed(3)]);
+    assert!(run.stderr.contains("1 chunk stays"), "{}", run.stderr);
+    let run = program.run(&["chunk", "rm", "0x0101", "--json"]);
+    assert_eq!(states(&run), [removed(1)]);
+    let left = program.run(&["chunk", "ls"]);
+    assert_eq!((left.code, left.stdout.as_str()), (0, ""));
+}
+
+#[test]
+fn a_damaged_chunk_is_healed_from_its_source() {
+    let program = with_three_chunks();
+    let file = program.run(&["chunk", "files", "trial", "--blocks", "0..10"]).stdout;
+    damage(file.trim_end().as_ref());
+    let run = program.run(&["chunk", "verify", "--json"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let report = run.json();
+    assert_eq!((&report[0]["id"], &report[0]["is_healed"]), (&Value::from(id_of(1)), &Value::from(true)));
+    assert!(run.stderr.contains("2 chunks are sound, 1 was damaged"), "{}", run.stderr);
+    assert!(run.stderr.contains("note: a chunk is damaged, "), "the hold is not heard: {}", run.stderr);
+    assert_eq!(read(file.trim_end().as_ref()), [1; 1_000]);
+    assert_eq!(program.run(&["chunk", "verify"]).stdout, "");
+}
+
+#[test]
+fn a_damaged_chunk_whose_source_is_gone_ends_with_5() {
+    let program = with_three_chunks();
+    let file = program.run(&["chunk", "files", "trial", "--blocks", "0..10"]).stdout;
+    damage(file.trim_end().as_ref());
+    remove(&program.path("source/1.parquet"));
+    let run = program.run(&["chunk", "verify", "0x0101", "0x0202", "--rate", "10MiB/s"]);
+    assert_eq!(run.code, 5, "{run:?}");
+    assert!(
+        run.stdout.contains(&id_of(1)) && run.stderr.contains("1 damaged chunk could not be healed"),
+        "{run:?}"
+    );
+    let found = program.run(&["chunk", "find", "trial", "3"]);
+    assert_eq!(found.code, 3, "a damaged chunk is found: {found:?}");
+}
+
+#[test]
+fn a_data_directory_has_one_owner_at_a_time() {
+    let program = with_three_chunks();
+    let origin = Served::start(&[("slow", 10)]);
+    origin.origin.set_fault("slow", Plan::always(Fault::Hang));
+    program.write("slow.json", descriptor(9, 50, 60, &origin.url("slow")));
+    let mut child = program.start(&["chunk", "get", "slow.json", "-v", "--allow-private"]);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    // It speaks once the hold is open and the download has begun.
+    stderr.read_line(&mut line).unwrap();
+    let run = program.run(&["chunk", "ls"]);
+    send_signal(&child, "TERM");
+    assert_eq!(run.code, 8, "{run:?}; the other said {line:?}");
+    assert!(run.stderr.contains("hint: one process at a time"), "{}", run.stderr);
+    let mut rest = String::new();
+    stderr.read_to_string(&mut rest).unwrap();
+    assert_eq!(ended(child).code, 143, "{line}{rest}");
+}

@@ -1,0 +1,180 @@
+//! `chunk get` from a server with faults: exit codes, stopping and going on, limits.
+//! Refuses other networks than loopback.
+
+use origin::{Fault, Plan};
+use serde_json::Value;
+
+use crate::program::{Program, Run, Served, descriptor, ended, id_of, read, send_signal};
+
+const MIB: u64 = 1 << 20;
+
+fn get(program: &Program, arguments: &[&str], descriptors: &[String]) -> Run {
+    let all = [&["chunk", "get", "-", "--allow-private", "--json"], arguments].concat();
+    program.run_with(&all, &descriptors.join("\n"))
+}
+
+fn row(run: &Run, byte: u8) -> Value {
+    let rows = run.json();
+    let found = rows.as_array().unwrap().iter().find(|row| row["id"] == id_of(byte).as_str());
+    found.unwrap_or_else(|| panic!("no chunk {byte}: {run:?}")).clone()
+}
+
+#[test]
+fn what_is_served_is_got_whole() {
+    let served = Served::start(&[("one", 3 * MIB), ("two", 5)]);
+    let program = Program::new();
+    let run = get(
+        &program,
+        &[],
+        &[descriptor(1, 0, 10, &served.url("one")), descriptor(2, 10, 20, &served.url("two"))],
+    );
+    assert_eq!(run.code, 0, "{run:?}");
+    let path = row(&run, 1)["path"].as_str().unwrap().to_string();
+    assert_eq!(read(&std::path::Path::new(&path).join("blocks.parquet")), served.content("one"));
+    assert_eq!(row(&run, 2)["bytes"], 5);
+}
+
+#[test]
+fn loopback_is_refused_unless_private_addresses_are_allowed() {
+    let served = Served::start(&[("one", 5)]);
+    let program = Program::new();
+    let run = program.run_with(&["chunk", "get", "-"], &descriptor(1, 0, 10, &served.url("one")));
+    assert_eq!(run.code, 6, "{run:?}");
+    assert!(run.stderr.contains("--allow-private"), "{}", run.stderr);
+    assert!(served.origin.log().is_empty());
+}
+
+#[test]
+fn a_file_that_is_not_there_ends_with_6_alone_and_with_4_beside_others() {
+    let served = Served::start(&[("one", 5)]);
+    let program = Program::new();
+    let absent = descriptor(2, 10, 20, &served.url("absent"));
+    let alone = get(&program, &[], std::slice::from_ref(&absent));
+    assert_eq!(alone.code, 6, "{alone:?}");
+    assert!(alone.stderr.contains("given up") && alone.stderr.contains("404"), "{}", alone.stderr);
+    let beside = get(&program, &[], &[absent, descriptor(1, 0, 10, &served.url("one"))]);
+    assert_eq!(beside.code, 4, "{beside:?}");
+    assert_eq!((&row(&beside, 1)["state"], &row(&beside, 2)["state"]), (&"ready".into(), &"failed".into()));
+    assert!(beside.stderr.contains("1 of 2 chunks are ready; 1 could not be had"), "{}", beside.stderr);
+}
+
+#[test]
+fn passing_faults_are_tried_again() {
+    let served = Served::start(&[("one", 5)]);
+    served.origin.set_fault("one", Plan::first(2, Fault::Status(500)));
+    let program = Program::new();
+    let run = get(&program, &[], &[descriptor(1, 0, 10, &served.url("one"))]);
+    assert_eq!(run.code, 0, "{run:?}");
+}
+
+#[test]
+fn a_source_that_only_fails_is_named_and_given_up() {
+    let served = Served::start(&[("one", 5)]);
+    served.origin.set_fault("one", Plan::always(Fault::Status(500)));
+    let run = get(&Program::new(), &["--patience", "2s"], &[descriptor(1, 0, 10, &served.url("one"))]);
+    assert_eq!(run.code, 6, "{run:?}");
+    assert!(run.stderr.contains("given up") && run.stderr.contains("500"), "{}", run.stderr);
+}
+
+#[test]
+fn a_number_of_tries_can_be_asked_for() {
+    let served = Served::start(&[("one", 5)]);
+    let url = format!("{}#size=6", served.url("one"));
+    let run = get(&Program::new(), &["--give-up-after", "2", "-v"], &[descriptor(1, 0, 10, &url)]);
+    assert_eq!(run.code, 6, "{run:?}");
+    assert!(run.stderr.contains("try 1 failed, next in"), "{}", run.stderr);
+    let rows = run.json();
+    assert_eq!(rows[0]["failed_tries"], 2, "{run:?}");
+}
+
+#[test]
+fn bytes_that_are_not_the_promised_ones_are_never_shown() {
+    let served = Served::start(&[("one", 5)]);
+    let program = Program::new();
+    let url = format!("{}#sha256={}", served.url("one"), "00".repeat(32));
+    let run = get(&program, &["--give-up-after", "2"], &[descriptor(1, 0, 10, &url)]);
+    assert_eq!(run.code, 6, "{run:?}");
+    assert!(run.stderr.contains("sha256") || run.stderr.contains("SHA-256"), "{}", run.stderr);
+    assert_eq!(program.run(&["chunk", "find", "trial", "0"]).code, 3);
+}
+
+#[test]
+fn a_time_out_ends_with_9_and_keeps_what_was_fetched() {
+    let served = Served::start(&[("one", 5)]);
+    served.origin.set_fault("one", Plan::always(Fault::Hang));
+    let run = get(&Program::new(), &["--timeout", "300ms"], &[descriptor(1, 0, 10, &served.url("one"))]);
+    assert_eq!(run.code, 9, "{run:?}");
+    assert!(run.stderr.contains("timed out: 0 of 1 chunk"), "{}", run.stderr);
+    assert!(run.stderr.contains("run the same command again"), "{}", run.stderr);
+}
+
+#[test]
+fn control_c_ends_with_130_and_the_next_run_goes_on() {
+    const LEN: u64 = 24 * MIB;
+    let served = Served::start(&[("one", LEN)]);
+    // 18 MiB come, and then nothing: four whole segments and more are on their way to the disk.
+    served.origin.set_fault("one", Plan::always(Fault::HangBody { after: 18 * MIB }));
+    let program = Program::new();
+    program.write("chunks.json", descriptor(1, 0, 10, &format!("{}#size={LEN}", served.url("one"))));
+    let child = program.start(&["chunk", "get", "chunks.json", "--allow-private", "--json"]);
+    served.runtime.block_on(served.origin.wait_for_bytes(18 * MIB));
+    send_signal(&child, "INT");
+    let stopped = ended(child);
+    assert_eq!(stopped.code, 130, "{stopped:?}");
+    assert!(stopped.stderr.contains("stopped: 0 of 1 chunk"), "{}", stopped.stderr);
+    assert!(stopped.stderr.contains("kept: run the same command again to go on"), "{}", stopped.stderr);
+    let kept = row(&stopped, 1)["bytes"].as_u64().unwrap();
+
+    served.origin.clear_faults();
+    let sent_before = served.origin.bytes_sent();
+    let run = program.run(&["chunk", "get", "chunks.json", "--allow-private", "--json"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let sent = served.origin.bytes_sent() - sent_before;
+    println!("{kept} bytes were kept, {sent} were sent by the second run");
+    assert!(kept > 0 && sent <= LEN - kept, "{kept} bytes were kept, and {sent} of {LEN} were sent again");
+    let path = row(&run, 1)["path"].as_str().unwrap().to_string();
+    assert_eq!(read(&std::path::Path::new(&path).join("blocks.parquet")), served.content("one"));
+}
+
+#[test]
+fn a_mirror_stands_in_for_what_fails() {
+    let served = Served::start(&[("good/one", 5)]);
+    served.origin.set_fault("bad/", Plan::always(Fault::ResetBeforeAnswer));
+    let program = Program::new();
+    let mirror = format!("{}={}", served.url("bad/"), served.url("good/"));
+    let run = get(&program, &["--mirror", &mirror], &[descriptor(1, 0, 10, &served.url("bad/one"))]);
+    assert_eq!(run.code, 0, "{run:?}");
+}
+
+#[test]
+fn wrong_descriptors_are_refused_before_anything_is_fetched() {
+    let served = Served::start(&[("one", 5)]);
+    let program = Program::new();
+    let good = descriptor(1, 0, 10, &served.url("one"));
+    for (bad, words) in [
+        (good.replace("dataset_id", "dataset"), "line 2, column "),
+        (good.replace("dataset_id", "dataset"), "did you mean \"dataset_id\"?"),
+        (good.replace("\"end\":10", "\"end\":0"), "block_range: 0..0 holds no block"),
+        (good.replace("blocks.parquet", "../blocks.parquet"), "a file name is"),
+        (good.replace("\"end\":10", "\"end\":11"), "was given before with other content"),
+        (descriptor(2, 0, 10, &format!("{}#sha1=00", served.url("one"))), "sha1"),
+    ] {
+        let run = get(&program, &[], &[good.clone(), bad]);
+        assert_eq!(run.code, 2, "{run:?}");
+        assert!(run.stderr.contains(words), "{words}: {}", run.stderr);
+        assert_eq!(run.stdout, "");
+    }
+    let nothing = get(&program, &[], &[]);
+    assert_eq!(nothing.code, 2, "{nothing:?}");
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error_to_talk_about() {
+    let served = Served::start(&[("one", 5)]);
+    let program = Program::new();
+    assert_eq!(get(&program, &[], &[descriptor(1, 0, 10, &served.url("one"))]).code, 0);
+    let mut child = program.start(&["chunk", "ls"]);
+    drop(child.stdout.take());
+    let run = ended(child);
+    assert_eq!((run.code, run.stderr.as_str()), (141, ""));
+}

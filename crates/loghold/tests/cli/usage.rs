@@ -1,0 +1,128 @@
+//! Help, completions, man pages, and what a wrong command line is answered with.
+//! Refuses to pin whole texts: it looks for what a user or a script depends on.
+
+use crate::program::Program;
+
+const COMMANDS: [&str; 9] = ["get", "rm", "ls", "find", "why", "wait", "files", "verify", "import"];
+
+#[test]
+fn the_help_names_every_command_and_every_exit_code() {
+    let program = Program::new();
+    let help = program.run(&["--help"]);
+    assert_eq!(help.code, 0);
+    for code in ["0  ", "1  ", "2  ", "3  ", "4  ", "5  ", "6  ", "7  ", "8  ", "9  ", "130", "141"] {
+        assert!(
+            help.stdout.lines().any(|line| line.starts_with(&format!("  {code}"))),
+            "{code}: {}",
+            help.stdout
+        );
+    }
+    let chunk = program.run(&["chunk", "--help"]);
+    for command in COMMANDS {
+        assert!(chunk.stdout.contains(&format!("\n  {command}")), "{command}: {}", chunk.stdout);
+    }
+}
+
+#[test]
+fn without_a_command_the_help_is_shown_and_the_exit_code_is_2() {
+    for arguments in [&[][..], &["chunk"]] {
+        let run = Program::new().run(arguments);
+        assert_eq!(run.code, 2);
+        assert!(run.stderr.contains("Usage: loghold"), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2_and_says_what_is_wrong() {
+    let program = Program::new();
+    for (arguments, words) in [
+        (&["chunk", "gett"][..], "'get'"),
+        (&["chunk", "get"], "<FILE|->"),
+        (&["chunk", "rm"], "<ID|--dataset"),
+        (&["chunk", "rm", "0xabcd", "--dataset", "d"], "cannot be used with"),
+        (&["chunk", "rm", "0xabcd", "--blocks", "1..2"], "--dataset"),
+        (&["chunk", "rm", "0xzz"], "4"),
+        (&["chunk", "find", "trial"], "<BLOCK>"),
+        (&["chunk", "find", "trial", "-1"], "unexpected argument"),
+        (&["chunk", "find", "0xabc", "1"], "not a dataset id"),
+        (&["chunk", "wait", "trial", "7..7"], "holds no block"),
+        (&["chunk", "files", "trial", "--blocks", "7"], "FIRST..END"),
+        (&["chunk", "ls", "--state", "reddy"], "'ready'"),
+        (&["chunk", "ls", "-o", "yaml"], "table, json, jsonl"),
+        (&["chunk", "ls", "--json", "-o", "table"], "cannot be used with"),
+        (&["chunk", "ls", "--limit-rate", "fast"], "is no unit of size"),
+        (&["chunk", "ls", "--connections", "0"], "1..=1024"),
+        (&["chunk", "ls", "--mirror", "here"], "PREFIX=OTHER"),
+        (&["chunk", "ls", "-q", "-v"], "cannot be used with"),
+        (&["chunk", "import", "x", "--worker", "me"], "peer id"),
+        (&["chunk", "why", "trial"], "chunk id"),
+        (&["completions", "ksh"], "'zsh'"),
+        (&["man", "chunk", "gett"], "did you mean \"get\"?"),
+    ] {
+        let run = program.run(arguments);
+        assert_eq!(run.code, 2, "{arguments:?}: {run:?}");
+        assert!(
+            run.stderr.starts_with("error: ") && run.stderr.contains(words),
+            "{arguments:?}: {}",
+            run.stderr
+        );
+        assert_eq!(run.stdout, "", "{arguments:?}");
+    }
+    assert!(!program.path("data").exists(), "a wrong command line made the data directory");
+}
+
+#[test]
+fn a_command_that_needs_a_data_directory_asks_for_one() {
+    let program = Program::new();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_loghold"))
+        .args(["chunk", "ls"])
+        .current_dir(program.path(""))
+        .env_remove("LOGHOLD_DATA_DIR")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("hint: give --data-dir DIR"));
+}
+
+#[test]
+fn completions_know_every_command() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let run = Program::new().run(&["completions", shell]);
+        assert_eq!((run.code, run.stderr.as_str()), (0, ""), "{shell}");
+        for word in COMMANDS.into_iter().chain(["completions", "man", "allow-private", "give-up-after"]) {
+            assert!(run.stdout.contains(word), "{shell} does not know {word}");
+        }
+    }
+}
+
+#[test]
+fn bash_takes_its_completions() {
+    let program = Program::new();
+    let script = program.write("completions.bash", program.run(&["completions", "bash"]).stdout);
+    let check = std::process::Command::new("bash").arg("-n").arg(script).status();
+    assert!(check.expect("bash is on every machine that builds this").success());
+}
+
+#[test]
+fn every_command_has_a_man_page_with_its_options() {
+    let program = Program::new();
+    let root = program.run(&["man"]);
+    assert_eq!(root.code, 0);
+    assert!(root.stdout.contains(".TH LOGHOLD 1") && root.stdout.contains("Exit codes"), "{}", root.stdout);
+    for command in COMMANDS {
+        let page = program.run(&["man", "chunk", command]);
+        assert_eq!(page.code, 0, "{command}");
+        let title = format!(".TH LOGHOLD-CHUNK-{} 1", command.to_uppercase());
+        assert!(page.stdout.contains(&title), "{command}: {}", page.stdout);
+        assert!(page.stdout.contains("data\\-dir"), "{command} does not say --data-dir");
+    }
+}
+
+#[test]
+fn colours_are_used_when_asked_for_and_not_in_a_pipe() {
+    let program = Program::new();
+    let plain = program.run(&["chunk", "find", "trial", "1"]);
+    assert!(!plain.stderr.contains('\u{1b}'), "{:?}", plain.stderr);
+    let coloured = program.run(&["chunk", "find", "trial", "1", "--color", "always"]);
+    assert!(coloured.stderr.contains('\u{1b}'), "{:?}", coloured.stderr);
+}
