@@ -17,19 +17,26 @@ pub(super) enum Kind {
     Files,
 }
 
-/// A permission for one file.
+/// A permission for one file, or for all files below a folder.
 #[derive(Debug)]
 pub(super) struct Allowed {
+    /// From the root. A folder ends in a slash.
     pub(super) file: &'static str,
     pub(super) kinds: &'static [Kind],
     pub(super) reason: &'static str,
+}
+
+impl Allowed {
+    fn covers(&self, path: &str) -> bool {
+        path == self.file || (self.file.ends_with('/') && path.starts_with(self.file))
+    }
 }
 
 /// Compares what the sources do with the list, in both directions. Tests are free.
 pub(super) fn check(sources: &RustSources, allowed: &[Allowed]) -> Vec<Finding> {
     let mut findings = Vec::new();
     let is_allowed =
-        |path: &str, kind| allowed.iter().any(|entry| entry.file == path && entry.kinds.contains(&kind));
+        |path: &str, kind| allowed.iter().any(|entry| entry.covers(path) && entry.kinds.contains(&kind));
     let mut needed: Vec<(&str, Kind)> = Vec::new();
     for file in sources.files.iter().filter(|file| file.is_in_src()) {
         for (index, line) in file.lines.iter().enumerate().filter(|(_, line)| !line.is_test) {
@@ -52,7 +59,8 @@ pub(super) fn check(sources: &RustSources, allowed: &[Allowed]) -> Vec<Finding> 
         if entry.reason.is_empty() || entry.kinds.is_empty() {
             findings.push(Finding::file(entry.file, "its permission needs kinds and a reason"));
         }
-        for kind in entry.kinds.iter().filter(|kind| !needed.contains(&(entry.file, **kind))) {
+        let is_needed = |kind: Kind| needed.iter().any(|&(path, needs)| needs == kind && entry.covers(path));
+        for kind in entry.kinds.iter().filter(|kind| !is_needed(**kind)) {
             findings.push(Finding::file(
                 entry.file,
                 format!("its permission for {kind:?} is no longer needed: take it off the list"),
@@ -167,6 +175,17 @@ mod tests {
             found,
             ["crates/a/src/a.rs: its permission for Locks is no longer needed: take it off the list"]
         );
+    }
+
+    #[test]
+    fn an_entry_for_a_folder_covers_what_lies_below_it_and_nothing_else() {
+        let below = [Allowed { file: "crates/a/", kinds: &[Kind::Locks], reason: "a tool" }];
+        assert_eq!(findings("use std::sync::Mutex;\n", &below), Vec::<String>::new());
+        assert_eq!(findings("use std::fs::File;\n", &below).len(), 2, "one kind too few, one too many");
+        let beside = [Allowed { file: "crates/", kinds: &[Kind::Files], reason: "a tool" }];
+        assert_eq!(findings("use std::sync::Mutex;\n", &beside).len(), 2);
+        let no_folder = [Allowed { file: "crates/a", kinds: &[Kind::Locks], reason: "a tool" }];
+        assert_eq!(findings("use std::sync::Mutex;\n", &no_folder).len(), 2);
     }
 
     #[test]

@@ -7,6 +7,12 @@ use super::sleeps::SleepingTest;
 
 pub(super) const ALLOWED: &[Allowed] = &[
     Allowed {
+        file: "bench/",
+        kinds: &[Locks, Spawns, Clocks, Files],
+        reason: "a measuring tool in a workspace of its own: it times, starts rivals and reads what they wrote, \
+                 and no part of the product depends on it",
+    },
+    Allowed {
         file: "crates/data-manager/src/bandwidth.rs",
         kinds: &[Locks, Clocks],
         reason: "one bucket for all downloads; the wait for its next bytes is the limit itself",
@@ -25,6 +31,12 @@ pub(super) const ALLOWED: &[Allowed] = &[
         file: "crates/data-manager/src/data_catalogue.rs",
         kinds: &[Locks],
         reason: "the one lock around the state",
+    },
+    Allowed {
+        file: "crates/data-manager/src/data_manager.rs",
+        kinds: &[Locks, Spawns],
+        reason: "the limits, which a caller may change while the loop reads them; the look after a start is handed to \
+                 the Tasks Manager",
     },
     Allowed {
         file: "crates/data-manager/src/download.rs",
@@ -58,8 +70,9 @@ pub(super) const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         file: "crates/data-manager/src/sources/client.rs",
-        kinds: &[Files],
-        reason: "certificate files that the operator names, outside of any data directory",
+        kinds: &[Locks, Files],
+        reason: "a client is built once, at its first use; certificate files that the operator names, outside of any \
+                 data directory",
     },
     Allowed {
         file: "crates/data-manager/src/sources/file.rs",
@@ -163,4 +176,7 @@ pub(super) const ALLOWED: &[Allowed] = &[
     },
 ];
 
-pub(super) const SLEEPING_TESTS: &[SleepingTest] = &[];
+pub(super) const SLEEPING_TESTS: &[SleepingTest] = &[SleepingTest {
+    file: "crates/data-manager/tests/fixture/scripted.rs",
+    reason: "a source for tests on a paused clock: its sleeps pass in virtual time and make every run the same",
+}];

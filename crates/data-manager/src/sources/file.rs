@@ -1,4 +1,4 @@
-//! The Local Data Source: files of this machine by `file://` URLs, such as a mounted share or a copied archive.
+//! Files of this machine as a source, by `file://` URLs: a mounted share, a copied archive.
 //! Refuses whatever is not a regular file, and names of other hosts.
 
 use std::fs::{File, Metadata};

@@ -1,3 +1,4 @@
+//! Tests of digests of files whose segments come in any order.
 //! Fails when a digest put together from segments differs from the digest of the whole, or when a segment that is short,
 //! long or not there is given a value.
 

@@ -1,3 +1,4 @@
+//! Tests of which names a chunk's files may have, alone and together.
 //! Fails when a name that could leave its directory, hide, or mean two things is accepted, or a plain one is not.
 
 use super::*;

@@ -1,3 +1,4 @@
+//! Tests of descriptors: URLs, what their fragments say, and what messages show of them.
 //! Fails when a descriptor that breaks a rule is accepted, when a good one is misread, or when a message shows a secret.
 
 use std::collections::HashMap;

@@ -1,3 +1,4 @@
+//! Tests of the catalogue's snapshot: written, read back, damaged.
 //! Fails when a snapshot loses or invents a record, when damage goes unseen, or when it costs more than its page.
 
 use std::collections::BTreeMap;

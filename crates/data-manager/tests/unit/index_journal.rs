@@ -1,3 +1,4 @@
+//! Tests of the catalogue's journal: written, read back, torn.
 //! Fails when a journal loses or invents a record, or when damage or an earlier journal's bytes are taken for records.
 
 use proptest::prelude::*;

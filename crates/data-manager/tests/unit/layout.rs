@@ -1,3 +1,4 @@
+//! Tests of names on disk, ours and those of other programs, read and written.
 //! Fails when a path does not come back as what it was written from, or when two spellings mean one chunk.
 
 use std::fmt::Write;

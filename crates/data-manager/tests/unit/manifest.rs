@@ -1,3 +1,4 @@
+//! Tests of `_chunk.json`: written, read back, damaged.
 //! Fails when a manifest does not come back as it was, shows a secret, or is believed although it is damaged.
 
 use proptest::prelude::*;

@@ -1,3 +1,4 @@
+//! Tests of `_parts`: what is recorded of a download, and what of it is believed.
 //! Fails when a download could resume from bytes that are of another version, another file, or not there.
 
 use proptest::prelude::*;

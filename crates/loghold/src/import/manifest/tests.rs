@@ -25,7 +25,7 @@ fn manifest_of(names: &[&str]) -> String {
 #[expect(clippy::disallowed_methods, reason = "a test reads its data")]
 fn real(name: &str) -> Option<Vec<u8>> {
     let data = std::env::var_os("LOGHOLD_TEST_DATA").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
+        || [env!("CARGO_MANIFEST_DIR"), "..", "..", "..", "shared", "data"].iter().collect(),
         PathBuf::from,
     );
     let path = data.join("manifests/paradigm-data-portal").join(name);
