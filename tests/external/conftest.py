@@ -1,0 +1,89 @@
+"""What every external test gets: the program, servers that are stopped at the end, and logs that stay on failure.
+
+Refuses to build or install anything: `cargo xtask test` does both.
+"""
+
+import os
+import pathlib
+import random
+import shutil
+import tempfile
+import warnings
+
+import pytest
+
+import real_chunks
+from hold import Hold
+from origin import Origin
+
+
+def pytest_configure(config):
+    config.option.tbstyle = "short"
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What was left out is said aloud: a run that skipped is not a run that passed."""
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        terminalreporter.write_line(f"LEFT OUT: {report.nodeid}: {reason}", yellow=True, bold=True)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.failed:
+        item.stash[FAILED] = True
+    return report
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.fixture(scope="session")
+def binary():
+    named = os.environ.get("LOGHOLD_BINARY")
+    assert named, "LOGHOLD_BINARY must name the program; `cargo xtask test` sets it"
+    path = pathlib.Path(named).resolve()
+    assert os.access(path, os.X_OK), f"{path} is no program"
+    return path
+
+
+@pytest.fixture
+def place(request):
+    """A directory that goes away with a test that passed, and stays with its logs when it failed."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="loghold-external-"))
+    yield path
+    if request.node.stash.get(FAILED, False):
+        warnings.warn(f"{request.node.name} failed; its logs and data are in {path}", stacklevel=1)
+    else:
+        shutil.rmtree(path)
+
+
+@pytest.fixture
+def hold(binary, place):
+    return Hold(binary, place / "data")
+
+
+@pytest.fixture
+def origin(place):
+    server = Origin(place / "origin.log")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def dice(request):
+    """Random numbers whose seed is printed when a test fails, and may be given in LOGHOLD_SEED."""
+    seed = int(os.environ.get("LOGHOLD_SEED") or random.SystemRandom().randrange(2**32))
+    print(f"LOGHOLD_SEED={seed}")
+    request.node.user_properties.append(("seed", seed))
+    return random.Random(seed)
+
+
+@pytest.fixture(scope="session")
+def real_source():
+    """The real records; without them the tests that need them are left out."""
+    path = real_chunks.find_records()
+    if path is None:
+        pytest.skip("the real Ethereum blocks are not here; name their directory in LOGHOLD_TEST_DATA")
+    return real_chunks.Source(path)

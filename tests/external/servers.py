@@ -1,0 +1,151 @@
+"""Real servers for the tests: nginx, moto and s3s-fs, each on a free port of the loopback address.
+
+Refuses to outlive a test, and to listen anywhere else.
+"""
+
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+
+import boto3
+import botocore.config
+from moto.server import ThreadedMotoServer
+
+from hold import environment, until
+
+ACCESS_KEY, SECRET_KEY, REGION = "AKIAEXTERNALTESTS", "not-a-secret-of-anybody", "us-east-1"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def is_answering(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Process:
+    """A server in a process of its own, with its output in a log."""
+
+    def __init__(self, words, port, log_path):
+        self.port = port
+        self._log = open(log_path, "wb")
+        self._process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=environment()
+        )
+        try:
+            until(lambda: self._process.poll() is not None or is_answering(port), f"{words[0]} answers")
+            assert self._process.poll() is None, f"{words[0]} ended: {pathlib.Path(log_path).read_text()}"
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self):
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._log.close()
+
+
+class Nginx(Process):
+    """Serves a directory twice: below `/json/` and `/html/`, by the form of its listings."""
+
+    def __init__(self, files, home):
+        home.mkdir(parents=True)
+        port = free_port()
+        self.access_log = home / "access.log"
+        # pytest's directories are for their owner only, and workers of root are somebody else.
+        user = "user root;" if os.geteuid() == 0 else ""
+        temporary = "".join(
+            f"{kind}_temp_path {home}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        )
+        config = home / "nginx.conf"
+        config.write_text(
+            f"""{user} daemon off; worker_processes 1; pid {home}/pid; error_log {home}/error.log info;
+            events {{ worker_connections 512; }}
+            http {{
+                {temporary}
+                log_format counted '$uri $status $body_bytes_sent $http_range';
+                access_log {self.access_log} counted;
+                server {{
+                    listen 127.0.0.1:{port};
+                    location /json/ {{ alias {files}/; autoindex on; autoindex_format json; }}
+                    location /html/ {{ alias {files}/; autoindex on; }}
+                }}
+            }}"""
+        )
+        path = os.environ.get("PATH", "") + ":/usr/sbin"
+        program = shutil.which("nginx", path=path)
+        assert program, "nginx is not installed"
+        super().__init__([program, "-p", str(home), "-e", f"{home}/error.log", "-c", str(config)], port, home / "log")
+
+    def url(self, listing):
+        return f"http://127.0.0.1:{self.port}/{listing}/"
+
+
+class S3Server:
+    """What the tests need of any S3 server."""
+
+    endpoint = None
+
+    def variables(self):
+        """What tells the program where the server is."""
+        return {
+            "AWS_ENDPOINT": self.endpoint,
+            "AWS_ALLOW_HTTP": "true",
+            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_REGION": REGION,
+        }
+
+    def upload(self, bucket, files):
+        client = boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name=REGION,
+            aws_access_key_id=ACCESS_KEY,
+            aws_secret_access_key=SECRET_KEY,
+            config=botocore.config.Config(s3={"addressing_style": "path"}, proxies={}),
+        )
+        client.create_bucket(Bucket=bucket)
+        for path in sorted(path for path in files.rglob("*") if path.is_file()):
+            client.put_object(Bucket=bucket, Key=str(path.relative_to(files)), Body=path.read_bytes())
+
+
+class Moto(S3Server):
+    """moto, in a thread of the tests."""
+
+    def __init__(self):
+        self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+        self._server.start()
+        host, port = self._server.get_host_and_port()
+        self.endpoint = f"http://{host}:{port}"
+
+    def close(self):
+        self._server.stop()
+
+
+class S3sFs(S3Server):
+    """s3s-fs, which keeps objects as files and checks signatures."""
+
+    def __init__(self, home):
+        program = shutil.which("s3s-fs")
+        assert program, "s3s-fs is not installed"
+        root = home / "objects"
+        root.mkdir(parents=True)
+        port = free_port()
+        words = [program, "--host", "127.0.0.1", "--port", str(port)]
+        words += ["--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY, str(root)]
+        self._process = Process(words, port, home / "log")
+        self.endpoint = f"http://127.0.0.1:{port}"
+
+    def close(self):
+        self._process.close()
