@@ -1,14 +1,15 @@
 //! `CatalogueFile`: the compact index of one data directory, read at start and kept up to date.
 //! Refuses to know more than its two files say: a promise in it is believed only where the directory keeps it.
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use hashbrown::HashMap;
 use host::{Disk, File};
 
-use crate::data_chunk::ChunkId;
+use crate::chunk_ref::{Place, Places, Resident};
+use crate::data_chunk::{ChunkId, DatasetId};
 use crate::index_file::{IndexEntry, IndexSnapshot, SnapshotBuilder};
 use crate::index_journal::{
     JournalEntry, decode_journal, journal_generation, journal_header, journal_record,
@@ -53,8 +54,8 @@ pub(crate) enum RewriteError {
 #[derive(Debug, Default)]
 pub(crate) struct Contents {
     generation: u64,
-    /// Chunks in the order of the snapshot, those of the journal behind them.
-    pub(crate) ready: Vec<Record>,
+    /// Chunks of the snapshot, in its order: by dataset, first block and sequence.
+    pub(crate) ready: Vec<Arc<Resident>>,
     /// Chunks that were promised since the snapshot: there if their directory is.
     pub(crate) promised: Vec<Record>,
     /// Chunks that were to be removed.
@@ -112,13 +113,13 @@ fn record_of(entry: &IndexEntry<'_>, names: Arc<str>, foreign_path: Option<Arc<P
     }
 }
 
-/// Reads the index of a data directory.
-pub(crate) fn read(disk: &Disk, dir: u16) -> io::Result<Contents> {
+/// Reads the index of a data directory. The chunks' places are those of `places`.
+pub(crate) fn read(disk: &Disk, dir: u16, places: &mut Places) -> io::Result<Contents> {
     let Some(snapshot) = read_all(disk, &snapshot_path())? else {
         return Ok(Contents { doubt: Some("there is no snapshot".to_string()), ..Contents::default() });
     };
     let mut contents = match IndexSnapshot::decode(&snapshot) {
-        Ok(snapshot) => read_snapshot(&snapshot, dir),
+        Ok(snapshot) => read_snapshot(&snapshot, dir, places),
         Err(reason) => Contents { doubt: Some(format!("the snapshot: {reason}")), ..Contents::default() },
     };
     drop(snapshot);
@@ -130,26 +131,42 @@ pub(crate) fn read(disk: &Disk, dir: u16) -> io::Result<Contents> {
     Ok(contents)
 }
 
-fn read_snapshot(snapshot: &IndexSnapshot<'_>, dir: u16) -> Contents {
+fn read_snapshot(snapshot: &IndexSnapshot<'_>, dir: u16, places: &mut Places) -> Contents {
     let sets: Vec<(Arc<str>, Option<Arc<Path>>)> = snapshot
         .name_sets()
         .iter()
         .map(|set| (Arc::from(set.names), set.foreign_path.map(|path| Arc::from(Path::new(path)))))
         .collect();
     let mut contents = Contents { generation: snapshot.generation(), ..Contents::default() };
-    contents.ready.reserve(snapshot.count());
+    contents.ready.reserve_exact(snapshot.count());
+    // The place of the chunk before, which most chunks share.
+    let mut last: Option<(DatasetId, u32, Arc<Place>)> = None;
     for record in snapshot.records() {
-        let set = record.as_ref().ok().and_then(|record| sets.get(usize::try_from(record.name_set).ok()?));
-        match (record, set) {
-            (Ok(record), Some((names, path))) => {
-                contents.ready.push(record_of(&record.entry, Arc::clone(names), path.clone(), dir));
-            }
-            (Err(missing), _) => {
+        let record = match record {
+            Ok(record) => record,
+            Err(missing) => {
                 contents.doubt =
                     Some(format!("records {} to {} of the snapshot are damaged", missing.start, missing.end));
+                continue;
             }
-            (Ok(_), None) => contents.doubt = Some("a record of the snapshot has no names".to_string()),
-        }
+        };
+        let entry = &record.entry;
+        let place = match &last {
+            Some((dataset_id, name_set, place))
+                if *name_set == record.name_set && *dataset_id == entry.dataset_id =>
+            {
+                Some(Arc::clone(place))
+            }
+            _ => sets.get(usize::try_from(record.name_set).unwrap_or(usize::MAX)).and_then(|(names, path)| {
+                places.of(&record_of(entry, Arc::clone(names), path.clone(), dir))
+            }),
+        };
+        let Some(place) = place else {
+            contents.doubt = Some("a record of the snapshot has no names".to_string());
+            continue;
+        };
+        contents.ready.push(Resident::from_index(entry, Arc::clone(&place)));
+        last = Some((entry.dataset_id, record.name_set, place));
     }
     contents
 }
@@ -185,15 +202,17 @@ fn read_journal(journal: &[u8], dir: u16, contents: &mut Contents) {
             }
         }
     }
-    let mut kept = Vec::with_capacity(contents.ready.len());
-    for record in std::mem::take(&mut contents.ready) {
-        match fates.get(&record.id) {
-            None => kept.push(record),
-            Some(Fate::Unwanted) => contents.unwanted.push(record),
-            Some(Fate::Promised(_) | Fate::Gone) => {}
-        }
+    if fates.is_empty() {
+        return;
     }
-    contents.ready = kept;
+    let unwanted = &mut contents.unwanted;
+    contents.ready.retain(|resident| {
+        let fate = fates.get(resident.id());
+        if fate == Some(&Fate::Unwanted) {
+            unwanted.push(resident.record());
+        }
+        fate.is_none()
+    });
     contents.unwanted.retain(|record| fates.get(&record.id) == Some(&Fate::Unwanted));
     // The last fate counts: a promise that was followed by another one, or by its end, is no longer one.
     let last = |(place, record): (usize, Option<Record>)| {
@@ -202,17 +221,24 @@ fn read_journal(journal: &[u8], dir: u16, contents: &mut Contents) {
     contents.promised = promised.into_iter().enumerate().filter_map(last).collect();
 }
 
+impl Contents {
+    /// Whether the next run begins with a snapshot of its own: there is none to go on with, or its journal is long.
+    pub(crate) fn needs_snapshot(&self) -> bool {
+        self.doubt.is_some() || self.journal_records > JOURNAL_RECORDS_MAX
+    }
+}
+
 impl CatalogueFile {
-    /// Goes on with the journal that was read, or writes a new snapshot of `ready` and `unwanted` when there is none to
-    /// go on with or it has become long.
+    /// Goes on with the journal that was read, or writes a new snapshot of `ready` and `unwanted` where
+    /// [`Contents::needs_snapshot`]; `ready` is then in order.
     pub(crate) fn resume(
         disk: &Disk,
         contents: &Contents,
-        ready: &[Record],
+        ready: &[Arc<Resident>],
         unwanted: &[Record],
     ) -> io::Result<CatalogueFile> {
         let generation = contents.generation;
-        if contents.doubt.is_none() && contents.journal_records <= JOURNAL_RECORDS_MAX {
+        if !contents.needs_snapshot() {
             let journal = disk.edit_file(&journal_path(generation))?;
             if contents.is_journal_torn {
                 journal.set_len(contents.journal_valid_len)?;
@@ -235,20 +261,20 @@ impl CatalogueFile {
         }
         // A snapshot that could not be read may be of any generation; no journal of a later one may be believed.
         let highest = highest_generation(disk)?.max(generation);
-        Self::create(disk, highest + 1, ready.iter(), unwanted)
+        Self::create(disk, highest + 1, ready.iter().map(|resident| resident.record()), unwanted)
     }
 
     /// Writes a snapshot with its journal. Its rename is the commit point: before it the old pair counts.
-    fn create<'a>(
+    fn create(
         disk: &Disk,
         generation: u64,
-        ready: impl Iterator<Item = &'a Record>,
+        ready: impl Iterator<Item = Record>,
         unwanted: &[Record],
     ) -> io::Result<CatalogueFile> {
         let mut builder = SnapshotBuilder::new(generation);
         let mut snapshot_records = 0;
         for record in ready {
-            with_entry(record, |entry| builder.push(entry));
+            with_entry(&record, |entry| builder.push(entry));
             snapshot_records += 1;
         }
         let mut bytes = journal_header(generation);
@@ -294,9 +320,9 @@ impl CatalogueFile {
     }
 
     /// Folds the journal into a new snapshot. `ready` comes by dataset, first block and sequence.
-    pub(crate) fn rewrite<'a>(
+    pub(crate) fn rewrite(
         &mut self,
-        ready: impl Iterator<Item = &'a Record>,
+        ready: impl Iterator<Item = Record>,
         unwanted: &[Record],
     ) -> Result<(), RewriteError> {
         let error = match Self::create(&self.disk, self.generation + 1, ready, unwanted) {

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use hashbrown::HashMap;
 
 use crate::data_chunk::{BlockRange, ChunkId, DataChunkRef, DatasetId, hex_id};
+use crate::index_file::IndexEntry;
 use crate::layout;
 use crate::record::Record;
 
@@ -121,6 +122,19 @@ impl Resident {
         })
     }
 
+    /// The same from the catalogue's own files, without a [`Record`] for each: a start makes a million of them.
+    pub(crate) fn from_index(entry: &IndexEntry<'_>, place: Arc<Place>) -> Arc<Resident> {
+        Arc::new(Resident {
+            pinned_at_s: AtomicU32::new(0),
+            bytes: U48::saturating(entry.bytes),
+            sequence: U48::saturating(entry.sequence),
+            end: entry.block_range.end,
+            first: entry.block_range.start,
+            place,
+            id: entry.id,
+        })
+    }
+
     pub(crate) fn id(&self) -> &ChunkId {
         &self.id
     }
@@ -151,6 +165,11 @@ impl Resident {
 
     pub(crate) fn place(&self) -> &Arc<Place> {
         &self.place
+    }
+
+    /// Where it belongs in a list of all chunks: by dataset, first block and sequence.
+    pub(crate) fn order(&self) -> (DatasetId, u64, u64) {
+        (self.place.dataset_id, self.first, self.sequence())
     }
 
     /// The directory that holds the chunk's files.
@@ -253,10 +272,21 @@ pub(crate) struct Places {
 /// Fewer places than this are never swept.
 const SWEEP_MIN: usize = 1_024;
 
+impl fmt::Debug for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Places").field("roots", &self.roots).finish_non_exhaustive()
+    }
+}
+
 impl Places {
     /// `roots` are the data directories; a record's `dir` is a position in it.
     pub(crate) fn new(roots: Vec<Arc<Path>>, wake: Arc<dyn Wake>) -> Places {
         Places { roots, wake, known: HashMap::new(), sweep_at: SWEEP_MIN }
+    }
+
+    /// A chunk in memory, not yet visible; `None` if its record names a data directory that there is none of.
+    pub(crate) fn resident(&mut self, record: &Record) -> Option<Arc<Resident>> {
+        self.of(record).map(|place| Resident::new(record, place))
     }
 
     /// The place of a chunk; `None` if its record names a data directory that there is none of.

@@ -12,7 +12,6 @@ mod roster;
 mod state;
 
 use std::collections::HashSet;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,7 +21,7 @@ use tokio::sync::Notify;
 
 use crate::assignment::Assignment;
 use crate::cancel::Cancel;
-use crate::chunk_ref::{ChunkRef, Places, Wake};
+use crate::chunk_ref::{ChunkRef, Places, Resident, Wake};
 use crate::data_chunk::{BlockRange, ChunkId, DatasetId};
 use crate::download_error::DownloadError;
 use crate::error::Result;
@@ -84,8 +83,8 @@ pub(crate) struct DataCatalogue {
 /// What the start found.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
-    /// Ready chunks, by dataset, first block and sequence.
-    pub(crate) ready: Vec<Record>,
+    /// Ready chunks. It is quick if most of them are in order of dataset, first block and sequence.
+    pub(crate) ready: Vec<Arc<Resident>>,
     /// Chunks that were to be removed.
     pub(crate) unwanted: Vec<Record>,
     /// Staged parts: of which chunk, where, and how many bytes.
@@ -93,23 +92,23 @@ pub(crate) struct Found {
 }
 
 impl DataCatalogue {
+    /// `places` are those of the residents found, and wake `bell`.
     pub(crate) fn new(
+        (bell, places): (Arc<Bell>, Places),
         rooms: Vec<Room>,
         found: Found,
         (free_bytes_min, chunks_in_flight_max): (u64, usize),
         clock: Clock,
     ) -> DataCatalogue {
-        let bell = Arc::new(Bell::default());
-        let data_dirs: Vec<Arc<Path>> = rooms.iter().map(|room| Arc::from(room.path.as_path())).collect();
-        let wake: Arc<dyn Wake> = Arc::<Bell>::clone(&bell);
-        let mut roster = Roster::new(Places::new(data_dirs, wake));
+        let mut roster = Roster::new(places);
         let mut disks = Disks::new(rooms, free_bytes_min);
-        let records = found.ready.iter().chain(&found.unwanted);
-        let last_sequence = records.map(|record| record.sequence).max().unwrap_or_default();
-        for record in &found.ready {
-            disks.adjust(record.dir, record.bytes, 0);
+        let unwanted = found.unwanted.iter().map(|record| record.sequence);
+        let mut last_sequence = unwanted.max().unwrap_or_default();
+        for resident in &found.ready {
+            last_sequence = last_sequence.max(resident.sequence());
+            disks.adjust(resident.place().dir(), resident.bytes(), 0);
         }
-        roster.load(found.ready.into_iter());
+        roster.load(found.ready);
         let snapshot = roster.changed().unwrap_or_default();
         let started = clock.monotonic();
         let mut state = State::new(roster, disks, last_sequence, chunks_in_flight_max);
@@ -133,10 +132,6 @@ impl DataCatalogue {
     /// Time since the hold was opened.
     pub(crate) fn now(&self) -> Duration {
         self.clock.monotonic().saturating_sub(self.started)
-    }
-
-    pub(crate) fn bell(&self) -> &Arc<Bell> {
-        &self.bell
     }
 
     pub(crate) fn watch(&self) -> Watch {
@@ -214,9 +209,10 @@ impl DataCatalogue {
     }
 
     pub(crate) fn set_limits(&self, free_bytes_min: u64, chunks_in_flight_max: usize) {
-        self.change(|state, _, effects| {
+        self.change(|state, now, effects| {
             state.disks.set_free_bytes_min(free_bytes_min);
             state.chunks_in_flight_max = chunks_in_flight_max;
+            state.retry_what_had_no_room(now);
             effects.wakes = true;
         });
     }
@@ -330,6 +326,11 @@ impl DataCatalogue {
 
     pub(crate) fn set_idle(&self, id: ChunkId, task: u64, is_idle: bool) {
         self.change(|state, _, effects| state.set_idle(id, task, is_idle, effects));
+    }
+
+    /// A download needs `bytes` in all; the error says why there is no room for them.
+    pub(crate) fn grow(&self, id: ChunkId, task: u64, bytes: u64) -> std::result::Result<(), String> {
+        self.change(|state, _, effects| state.grow(id, task, bytes, effects))
     }
 
     pub(crate) fn allocated(&self, task: u64) {

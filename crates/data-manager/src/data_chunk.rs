@@ -52,11 +52,12 @@ pub trait DataChunkRef: Send + Sync + Clone {
 
 /// An id as it is written everywhere: `0x` and 64 hex digits.
 pub fn hex_id(id: &[u8; 32]) -> String {
-    use std::fmt::Write;
+    let digit = |nibble: u8| char::from(if nibble < 10 { b'0' + nibble } else { b'a' - 10 + nibble });
     let mut text = String::with_capacity(66);
     text.push_str("0x");
     for byte in id {
-        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
     }
     text
 }

@@ -1,7 +1,7 @@
 //! Data Manager: the only interface that workers see. It records what is wanted and answers what is here.
 //! Refuses IO on the caller's thread: everything slow happens in the Tasks Manager.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 
 use crate::assignment::{Assignment, Priority};
 use crate::bandwidth::Bandwidth;
-use crate::chunk_ref::ChunkRef;
-use crate::data_catalogue::{DataCatalogue, Found, Room, Wanted};
+use crate::chunk_ref::{ChunkRef, Places, Wake};
+use crate::data_catalogue::{Bell, DataCatalogue, Found, Room, Wanted};
 use crate::data_chunk::{BlockRange, ChunkId, DataChunk, DataChunkRef, DatasetId, hex_id};
 use crate::data_source::DataSource;
 use crate::error::{Error, ErrorKind, Result};
@@ -117,10 +117,12 @@ impl DataManagerImpl {
             sources.register(&scheme, source);
         }
         let disks = if parts.disks.is_empty() { open_disks(&options)? } else { parts.disks };
-        let opened = open_dirs(&options, disks)?;
+        let bell = Arc::new(Bell::default());
+        let opened = open_dirs(&options, disks, &bell)?;
         let limits = options.limits;
         let in_flight_max = usize::try_from(limits.chunks_in_flight_max).unwrap_or(usize::MAX);
         let catalogue = DataCatalogue::new(
+            (Arc::clone(&bell), opened.places),
             opened.rooms,
             opened.found,
             (limits.free_bytes_min, in_flight_max),
@@ -128,7 +130,6 @@ impl DataManagerImpl {
         );
         let catalogue = Arc::new(catalogue);
         let pool = if parts.runtime.is_some() { Pool::Inline } else { Pool::Threads };
-        let bell = Arc::clone(catalogue.bell());
         let tasks = match parts.runtime {
             Some(handle) => TasksManager::on(handle, bell),
             None => TasksManager::new(bell)?,
@@ -477,6 +478,7 @@ struct Opened {
     dirs: Vec<(LocalDataSource, crate::catalogue_file::CatalogueFile)>,
     rooms: Vec<Room>,
     found: Found,
+    places: Places,
 }
 
 fn open_disks(options: &Options) -> Result<Vec<Disk>> {
@@ -487,26 +489,28 @@ fn open_disks(options: &Options) -> Result<Vec<Disk>> {
     options.data_dirs.iter().map(|data_dir| open(&data_dir.path)).collect()
 }
 
-fn open_dirs(options: &Options, disks: Vec<Disk>) -> Result<Opened> {
-    let mut opened = Opened { dirs: Vec::new(), rooms: Vec::new(), found: Found::default() };
+fn open_dirs(options: &Options, disks: Vec<Disk>, bell: &Arc<Bell>) -> Result<Opened> {
+    let roots = disks.iter().map(|disk| Arc::from(disk.root())).collect();
+    let wake: Arc<dyn Wake> = Arc::<Bell>::clone(bell);
+    let places = Places::new(roots, wake);
+    let mut opened = Opened { dirs: Vec::new(), rooms: Vec::new(), found: Found::default(), places };
     for (position, disk) in disks.into_iter().enumerate() {
         let dir = u16::try_from(position)
             .map_err(|_| Error::new(ErrorKind::Invalid, "more than 65,536 data directories"))?;
         let bytes_max = options.data_dirs.get(position).and_then(|data_dir| data_dir.bytes_max);
         let space = disk.space().map_err(|error| Error::io("asking for free space", error))?;
         opened.rooms.push(Room::new(disk.root().to_path_buf(), bytes_max, space.free));
-        let (source, file, found) = LocalDataSource::open(disk, dir)?;
+        let (source, file, found) = LocalDataSource::open(disk, dir, &mut opened.places)?;
         opened.dirs.push((source, file));
         opened.found.ready.extend(found.ready);
         opened.found.unwanted.extend(found.unwanted);
         opened.found.staged.extend(found.staged);
     }
     if opened.dirs.len() > 1 {
-        opened
-            .found
-            .ready
-            .sort_by_key(|record| (record.dataset_id, record.block_range.start, record.sequence));
-        opened.found.ready.dedup_by_key(|record| record.id);
+        opened.found.ready.sort_by_key(|resident| resident.order());
+        let mut seen = HashSet::new();
+        // Somebody may have copied a chunk from one directory to another: the first one found counts.
+        opened.found.ready.retain(|resident| seen.insert(*resident.id()));
     }
     Ok(opened)
 }

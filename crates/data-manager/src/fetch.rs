@@ -93,7 +93,7 @@ async fn attempt(job: &Job, pour: &mut Pour, fruitless: u32) -> Result<(), Downl
     let request = job.request(file, url, pour.next_range(job)?)?;
     let source = source_of(&request.url);
     let lane = tokio::select! {
-        lane = job.shared.lanes.enter(job.turn(), &source) => lane?,
+        lane = enter(job, &source) => lane?,
         () = job.ending.cancelled() => return Err(DownloadError::cancelled()),
     };
     let patience = job.shared.lanes.patience(&source, job.attempts + fruitless);
@@ -106,6 +106,18 @@ async fn attempt(job: &Job, pour: &mut Pour, fruitless: u32) -> Result<(), Downl
         asked.blame(job, error);
     }
     result
+}
+
+/// Waits for a lane. A chunk whose requests are all silent asks for nothing else until one of them has moved or ended: it
+/// would only be waited for in more places.
+async fn enter(job: &Job, source: &str) -> Result<Lane, DownloadError> {
+    loop {
+        job.not_idle().await;
+        let lane = job.shared.lanes.enter(job.turn(), source, job.attempts > 0).await?;
+        if !job.is_idle() {
+            return Ok(lane);
+        }
+    }
 }
 
 /// A request that is open, and its right to be.
@@ -179,6 +191,7 @@ impl Asked<'_> {
     /// Goes on with the request that was made beside it.
     fn turn_to(&mut self, beside: Beside) -> FetchResponse {
         self.lane = beside.lane;
+        self.lane.takes_over();
         self.url = beside.url;
         beside.response
     }
@@ -233,7 +246,10 @@ struct Beside {
 async fn ask_beside(job: &Job, file: usize, silent: &FetchRequest) -> Option<Beside> {
     let url = job.url_beside(file, &silent.url).ok()?;
     let source = job.shared.sources.get(&url).ok()?;
-    let mut lane = job.shared.lanes.try_enter(&source_of(&url))?;
+    let total = job.plan(file, |plan| plan.total()).ok()?;
+    let bytes = silent.range.as_ref().map_or(total.unwrap_or_default(), |range| range.end - range.start);
+    let is_same = source_of(&url) == source_of(&silent.url);
+    let mut lane = job.shared.lanes.try_enter(&source_of(&url), bytes, is_same)?;
     // From the start it keeps nobody from starting.
     lane.overdue();
     let request = FetchRequest { url: url.clone(), ..silent.clone() };

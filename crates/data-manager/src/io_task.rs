@@ -92,6 +92,11 @@ async fn run_download(shared: Arc<Shared>, target: Target, order: Order) {
     let (result, spread) = match stage(&shared, &target, order) {
         Ok((job, cancel)) => {
             let result = fetch_and_publish(&job, &target, &cancel).await;
+            if result.is_err()
+                && let Err(error) = job.staging.keep()
+            {
+                tracing::debug!(%error, "small files that were staged will be fetched again");
+            }
             (result, random(&job))
         }
         Err(error) => (Err(error), 0),

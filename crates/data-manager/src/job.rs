@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use host::Clock;
+use tokio::sync::Notify;
 use url::Url;
 
 use crate::bandwidth::Bandwidth;
@@ -21,6 +22,10 @@ use crate::pool::Pool;
 use crate::sources::Sources;
 use crate::staging::Staging;
 use crate::staging_progress::StagingProgress;
+
+/// A chunk that has failed before comes as much later as if it had been asked for so much later, for each failure.
+const RETRY_AFTER: Duration = Duration::from_mins(1);
+const RETRIES_MAX: u32 = 10;
 
 /// What all downloads share.
 #[derive(Debug)]
@@ -50,6 +55,8 @@ pub(crate) struct Job {
     plans: Mutex<Vec<FilePlan>>,
     /// Requests by whether they move bytes. Held for counting only.
     activity: Mutex<Activity>,
+    /// Told when the chunk is not idle any more.
+    moved: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -88,6 +95,7 @@ impl Job {
             ending: Cancel::default(),
             plans: Mutex::new(plans),
             activity: Mutex::new(Activity::default()),
+            moved: Notify::new(),
         }
     }
 
@@ -115,11 +123,13 @@ impl Job {
         plan.map(work).ok_or_else(|| DownloadError::new(DownloadErrorKind::Damaged, "no such file"))
     }
 
-    /// This chunk's place among those that want a request now.
+    /// This chunk's place among those that want a request now: behind the untried ones, if it has failed before.
     pub(crate) fn turn(&self) -> Turn {
         let total = self.progress.total_bytes().unwrap_or(UNKNOWN_BYTES);
         let remaining = total.saturating_sub(self.progress.done_bytes());
-        Turn::new(self.wanted.priority, self.shared.clock.monotonic(), remaining, self.wanted.chunk.id)
+        let late = RETRY_AFTER * self.attempts.min(RETRIES_MAX);
+        let arrived = self.shared.clock.monotonic().saturating_add(late);
+        Turn::new(self.wanted.priority, arrived, remaining, self.wanted.chunk.id)
     }
 
     /// Shows how far it is.
@@ -129,6 +139,13 @@ impl Job {
         let total = plans.iter().map(FilePlan::total).sum();
         drop(plans);
         self.progress.set(done, total);
+    }
+
+    /// Makes sure that there is room for all that is known to come, before any of it is taken.
+    pub(crate) fn make_room(&self) -> Result<(), DownloadError> {
+        let bytes = self.plans().iter().filter_map(FilePlan::total).fold(0, u64::saturating_add);
+        let grown = self.shared.catalogue.grow(self.wanted.chunk.id, self.task, bytes);
+        grown.map_err(|reason| DownloadError::new(DownloadErrorKind::NoRoom, reason))
     }
 
     /// The URL to ask at a try.
@@ -173,9 +190,28 @@ impl Job {
         Active { job: self, is_overdue: true }
     }
 
+    /// Whether all requests of this chunk are silent.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.activity().is_idle()
+    }
+
+    /// Returns when it is not so.
+    pub(crate) async fn not_idle(&self) {
+        loop {
+            let moved = self.moved.notified();
+            if !self.is_idle() {
+                return;
+            }
+            moved.await;
+        }
+    }
+
     fn count(&self, change: impl FnOnce(&mut Activity)) {
         let mut activity = self.activity();
         change(&mut activity);
+        if !activity.is_idle() {
+            self.moved.notify_waiters();
+        }
         // Told with the lock free, and told again if it changed meanwhile, so that the last word is the right one.
         while activity.told_idle != activity.is_idle() && !activity.is_telling {
             let is_idle = activity.is_idle();

@@ -19,13 +19,24 @@ use crate::window::Window;
 
 /// A request that has been silent for this long no longer keeps others from starting, until it has bytes.
 const OVERDUE_MIN: Duration = Duration::from_millis(20);
-const OVERDUE_MAX: Duration = Duration::from_millis(250);
+const OVERDUE_MAX: Duration = Duration::from_secs(2);
 /// The same while nothing is known of the source.
 const OVERDUE_FIRST: Duration = Duration::from_millis(100);
 
+/// A request that has been silent for this long after it became overdue gives way; doubled from try to try.
+const GIVE_WAY: Duration = Duration::from_millis(500);
+
 /// How long a first byte may take before the request is given up, at the first try; doubled from try to try.
 const FIRST_BYTE_MIN: Duration = Duration::from_secs(2);
+/// The same while nothing is known of the source.
+const FIRST_BYTE_FIRST: Duration = Duration::from_secs(15);
 const FIRST_BYTE_MAX: Duration = Duration::from_mins(1);
+
+/// Of all requests, this part at most may be silent ones of chunks that have failed before.
+const RETRY_PART: u32 = 4;
+
+/// What may be asked for a second time while the first request is silent, in percent of all bytes that came in.
+const HEDGE_PERCENT: u64 = 3;
 
 /// Sources that are remembered; healthy ones that nobody asks are forgotten beyond that.
 const SOURCES_MAX: usize = 1_024;
@@ -60,11 +71,15 @@ struct Inner {
     leaving: Option<u64>,
     sources: HashMap<String, SourceState>,
     fetched_bytes: u64,
+    /// Requests beside silent ones to the same source: how many are out, and for how much they ever asked.
+    hedges: u32,
+    hedged_bytes: u64,
 }
 
 #[derive(Debug)]
 struct Waiter {
     source: String,
+    is_retry: bool,
     reply: oneshot::Sender<Result<Lane, DownloadError>>,
 }
 
@@ -72,6 +87,8 @@ struct Waiter {
 struct SourceState {
     health: Health,
     open: u32,
+    /// Those of them that wait for their first byte for longer than is usual.
+    overdue: u32,
     /// When it last answered anything.
     answered_at: Option<Duration>,
 }
@@ -84,6 +101,8 @@ pub(crate) struct Lane {
     number: u64,
     started: Duration,
     is_counted: bool,
+    is_answered: bool,
+    is_hedge: bool,
     is_reported: bool,
     /// Told when this request is to give way.
     told: Arc<Notify>,
@@ -108,7 +127,7 @@ pub(crate) fn source_of(url: &Url) -> String {
 
 impl Lanes {
     pub(crate) fn new(limits: Limits, clock: Clock) -> Lanes {
-        let window = Window::new(limits.connections_max, clock.monotonic());
+        let window = Window::new(limits.connections_max);
         let inner = Inner {
             window,
             limits,
@@ -121,6 +140,8 @@ impl Lanes {
             leaving: None,
             sources: HashMap::new(),
             fetched_bytes: 0,
+            hedges: 0,
+            hedged_bytes: 0,
         };
         Lanes { shared: Arc::new(Shared { clock, inner: Mutex::new(inner) }) }
     }
@@ -132,21 +153,28 @@ impl Lanes {
         self.shared.grant(inner);
     }
 
-    /// Waits for a lane to `source`.
+    /// Waits for a lane to `source`. `is_retry` is whether the chunk that wants it has failed before.
     ///
     /// # Errors
     /// `Closed` with the time to wait, at once, when the source rests after too many failures.
-    pub(crate) async fn enter(&self, turn: Turn, source: &str) -> Result<Lane, DownloadError> {
+    pub(crate) async fn enter(
+        &self,
+        turn: Turn,
+        source: &str,
+        is_retry: bool,
+    ) -> Result<Lane, DownloadError> {
         let (reply, granted) = oneshot::channel();
-        let key = self.wait(turn, Waiter { source: source.to_string(), reply });
+        let key = self.wait(turn, Waiter { source: source.to_string(), is_retry, reply });
         let leave = LeaveOnDrop { shared: &self.shared, key };
         let answer = granted.await;
         drop(leave);
         answer.unwrap_or_else(|_| Err(DownloadError::cancelled()))
     }
 
-    /// A lane to `source` for a request that nobody waits for: only where there is room that nobody else wants.
-    pub(crate) fn try_enter(&self, source: &str) -> Option<Lane> {
+    /// A lane to `source` for a request for `bytes` beside one that is silent: only where there is room that nobody else wants,
+    /// and never to a source that is late with most of its answers, which more requests would not make faster. Where it is
+    /// the same source again, there is a budget as well.
+    pub(crate) fn try_enter(&self, source: &str, bytes: u64, is_same: bool) -> Option<Lane> {
         let now = self.shared.clock.monotonic();
         let mut inner = self.shared.lock();
         if !inner.waiting.is_empty() || !inner.has_room() || inner.counted >= inner.window.limit() {
@@ -155,7 +183,16 @@ impl Lanes {
         if inner.is_source_full(source) || inner.source(source).health.may_start(now) != Verdict::Yes {
             return None;
         }
-        Some(inner.open_lane(source, now, &self.shared))
+        if is_same && !inner.may_hedge(source) {
+            return None;
+        }
+        let mut lane = inner.open_lane(source, now, &self.shared);
+        if is_same {
+            lane.is_hedge = true;
+            inner.hedges += 1;
+            inner.hedged_bytes = inner.hedged_bytes.saturating_add(bytes);
+        }
+        Some(lane)
     }
 
     /// Takes a place among those that wait.
@@ -171,10 +208,10 @@ impl Lanes {
     pub(crate) fn patience(&self, source: &str, attempts: u32) -> Patience {
         let p95 = self.shared.lock().sources.get(source).and_then(|state| state.health.first_byte_p95());
         let overdue = p95.map_or(OVERDUE_FIRST, |p95| p95.saturating_mul(4).clamp(OVERDUE_MIN, OVERDUE_MAX));
-        let first_byte = p95.map_or(FIRST_BYTE_MIN * 2, |p95| p95.saturating_mul(16));
+        let first_byte = p95.map_or(FIRST_BYTE_FIRST, |p95| p95.saturating_mul(16));
         let doubled = first_byte.max(FIRST_BYTE_MIN).saturating_mul(1 << attempts.min(5));
         // Doubled as well, so that a source that is only slow is waited for in the end, however many want its place.
-        let give_way = OVERDUE_MAX.saturating_mul(2 << attempts.min(8));
+        let give_way = GIVE_WAY.saturating_mul(1 << attempts.min(8));
         Patience { overdue, give_way, first_byte: doubled.min(FIRST_BYTE_MAX) }
     }
 
@@ -273,6 +310,11 @@ impl Inner {
                 self.window.is_short();
                 break;
             }
+            if waiter.is_retry && self.open - self.counted >= (self.limits.connections_max / RETRY_PART).max(1) {
+                self.ask_to_leave(|_| true);
+                skipped = Some(key);
+                continue;
+            }
             if self.is_source_full(&source) {
                 self.ask_to_leave(|other| other == source);
                 skipped = Some(key);
@@ -294,7 +336,19 @@ impl Inner {
     }
 
     fn is_source_full(&self, source: &str) -> bool {
-        self.sources.get(source).is_some_and(|state| state.open >= self.limits.connections_per_source_max)
+        self.sources.get(source).is_some_and(|state| {
+            // A source that is late with most is not asked for more than the window holds, overdue or not.
+            let is_late = state.is_late() && state.health.first_byte_p95().is_some();
+            let most = if is_late { self.window.limit() } else { u32::MAX };
+            state.open >= self.limits.connections_per_source_max.min(most)
+        })
+    }
+
+    /// Whether a silent request may be made a second time to the same source.
+    fn may_hedge(&self, source: &str) -> bool {
+        let is_late = self.sources.get(source).is_some_and(|state| state.open > 1 && state.is_late());
+        let is_paid = self.hedged_bytes <= self.fetched_bytes.saturating_mul(HEDGE_PERCENT) / 100;
+        !is_late && (self.hedges == 0 || is_paid)
     }
 
     fn source(&mut self, source: &str) -> &mut SourceState {
@@ -304,6 +358,7 @@ impl Inner {
         self.sources.entry(source.to_string()).or_insert_with(|| SourceState {
             health: Health::new(),
             open: 0,
+            overdue: 0,
             answered_at: None,
         })
     }
@@ -319,6 +374,8 @@ impl Inner {
             number: self.last_lane,
             started: now,
             is_counted: true,
+            is_answered: false,
+            is_hedge: false,
             is_reported: false,
             told: Arc::default(),
         }
@@ -347,6 +404,13 @@ impl Inner {
     }
 }
 
+impl SourceState {
+    /// Whether most requests wait for their first byte for longer than is usual.
+    fn is_late(&self) -> bool {
+        self.overdue > self.open / 2
+    }
+}
+
 fn closed(source: &str, rest: Duration) -> DownloadError {
     let message = format!("{source} is left alone after repeated failures");
     DownloadError { retry_after: Some(rest), ..DownloadError::new(DownloadErrorKind::Closed, message) }
@@ -360,6 +424,7 @@ impl Lane {
             let mut inner = self.shared.lock();
             inner.counted -= 1;
             if let Some(state) = inner.sources.get_mut(&self.source) {
+                state.overdue += u32::from(!self.is_answered);
                 // If this is the probe, it says nothing for so long that another may.
                 state.health.on_cancelled(now);
             }
@@ -385,6 +450,7 @@ impl Lane {
     /// The first byte is here.
     pub(crate) fn answered(&mut self) {
         self.moves();
+        self.is_answered = true;
         self.is_reported = true;
         let now = self.shared.clock.monotonic();
         let mut inner = self.shared.lock();
@@ -399,10 +465,20 @@ impl Lane {
         let mut inner = self.shared.lock();
         if !std::mem::replace(&mut self.is_counted, true) {
             inner.counted += 1;
+            if let Some(state) = inner.sources.get_mut(&self.source) {
+                state.overdue -= u32::from(!self.is_answered);
+            }
         }
         inner.forget_silent(self.number);
         // Somebody else may be told to give way in its place.
         self.shared.grant(inner);
+    }
+
+    /// It goes on in the place of the request that it was made beside.
+    pub(crate) fn takes_over(&mut self) {
+        if std::mem::take(&mut self.is_hedge) {
+            self.shared.lock().hedges -= 1;
+        }
     }
 
     /// Bytes of the body came in.
@@ -410,7 +486,8 @@ impl Lane {
         let now = self.shared.clock.monotonic();
         let mut inner = self.shared.lock();
         inner.fetched_bytes = inner.fetched_bytes.saturating_add(bytes);
-        if inner.window.on_bytes(now, bytes) {
+        let moving = inner.counted;
+        if inner.window.on_bytes(now, bytes, moving) {
             self.shared.grant(inner);
         }
     }
@@ -447,10 +524,13 @@ impl Drop for Lane {
         inner.open -= 1;
         if self.is_counted {
             inner.counted -= 1;
+            inner.window.on_end();
         }
+        inner.hedges -= u32::from(self.is_hedge);
         inner.forget_silent(self.number);
         if let Some(state) = inner.sources.get_mut(&self.source) {
             state.open -= 1;
+            state.overdue -= u32::from(!self.is_counted && !self.is_answered);
             if !self.is_reported {
                 state.health.on_cancelled(now);
             }

@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use host::{DirLock, Disk, Kind, LockError};
 
 use crate::catalogue_file::{self, CatalogueFile};
+use crate::chunk_ref::Places;
 use crate::data_catalogue::{End, Found};
 use crate::data_chunk::ChunkId;
 use crate::error::{Error, ErrorKind, Result};
@@ -40,7 +41,11 @@ impl LocalDataSource {
     ///
     /// # Errors
     /// `Locked` when another process has it, `Io` when it cannot be read or written.
-    pub(crate) fn open(disk: Disk, dir: u16) -> Result<(LocalDataSource, CatalogueFile, Found)> {
+    pub(crate) fn open(
+        disk: Disk,
+        dir: u16,
+        places: &mut Places,
+    ) -> Result<(LocalDataSource, CatalogueFile, Found)> {
         let shown = disk.root().display().to_string();
         let lock = disk.lock(Path::new(layout::LOCK)).map_err(|error| lock_error(&shown, error))?;
         let failed = |error| Error::io(format!("opening the data directory {shown}"), error);
@@ -55,18 +60,17 @@ impl LocalDataSource {
             last_aside: AtomicU64::new(found_aside),
             lock: Mutex::new(Some(lock)),
         };
-        let (file, found) = source.recover().map_err(failed)?;
+        let (file, found) = source.recover(places).map_err(failed)?;
         Ok((source, file, found))
     }
 
     /// Reads the index, and the directories where the index cannot be believed.
-    fn recover(&self) -> io::Result<(CatalogueFile, Found)> {
-        let mut contents = catalogue_file::read(&self.disk, self.dir)?;
+    fn recover(&self, places: &mut Places) -> io::Result<(CatalogueFile, Found)> {
+        let mut contents = catalogue_file::read(&self.disk, self.dir, places)?;
         let ready = std::mem::take(&mut contents.ready);
         let unwanted = std::mem::take(&mut contents.unwanted);
         let mut found = Found { ready, unwanted, staged: Vec::new() };
         let promised = std::mem::take(&mut contents.promised);
-        let has_promised = !promised.is_empty();
         let mut kept = Vec::new();
         for record in promised {
             if self.is_there(&record)? {
@@ -74,18 +78,17 @@ impl LocalDataSource {
             }
         }
         self.make_durable(&kept)?;
-        found.ready.append(&mut kept);
-        let mut is_sorted = !has_promised;
+        found.ready.extend(kept.iter().filter_map(|record| places.resident(record)));
         if let Some(doubt) = &contents.doubt {
-            self.scan_into(&mut found)?;
+            self.scan_into(&mut found, places)?;
             // A directory that is new has no catalogue either, and that is nothing to talk about.
             if !found.ready.is_empty() {
                 tracing::warn!(data_dir = %self.disk.root().display(), %doubt, "the catalogue was made anew from the directories");
             }
-            is_sorted = false;
         }
-        if !is_sorted {
-            found.ready.sort_by_key(|record| (record.dataset_id, record.block_range.start, record.sequence));
+        // The few of a short journal are cheaper to insert one by one than all are to sort.
+        if contents.needs_snapshot() {
+            found.ready.sort_by_key(|resident| resident.order());
         }
         let mut unwanted_there = Vec::new();
         for record in std::mem::take(&mut found.unwanted) {
@@ -100,10 +103,10 @@ impl LocalDataSource {
     }
 
     /// Adds what lies in the directories and is not known from the index.
-    fn scan_into(&self, found: &mut Found) -> io::Result<()> {
-        let known: HashSet<ChunkId> =
-            found.ready.iter().chain(&found.unwanted).map(|record| record.id).collect();
-        let mut sequence = found.ready.iter().map(|record| record.sequence).max().unwrap_or_default();
+    fn scan_into(&self, found: &mut Found, places: &mut Places) -> io::Result<()> {
+        let ready = found.ready.iter().map(|resident| *resident.id());
+        let known: HashSet<ChunkId> = ready.chain(found.unwanted.iter().map(|record| record.id)).collect();
+        let mut sequence = found.ready.iter().map(|resident| resident.sequence()).max().unwrap_or_default();
         let mut walk = scan::Walk::new();
         while let Some(path) = walk.next(&self.disk)? {
             if let scan::Seen::Chunk(mut record) = scan::look(&self.disk, self.dir, &path)
@@ -111,7 +114,7 @@ impl LocalDataSource {
             {
                 sequence += 1;
                 record.sequence = sequence;
-                found.ready.push(record);
+                found.ready.extend(places.resident(&record));
             }
         }
         Ok(())

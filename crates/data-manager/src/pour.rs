@@ -14,6 +14,9 @@ use crate::plan::FilePlan;
 /// Bytes gathered before they are written: large enough that a system call and a change of thread do not count.
 const GATHER_BYTES: u64 = 512 << 10;
 
+/// Less than this is written and hashed in less time than a change of thread takes.
+const INLINE_BYTES_MAX: u64 = 256 << 10;
+
 /// What an object of unknown length is first asked for.
 const FIRST_ASK_BYTES: u64 = 32 << 20;
 
@@ -163,6 +166,7 @@ impl Pour {
         }
         self.place(job, response.offset, total)?;
         if is_news && let Some(total) = total {
+            job.make_room()?;
             job.staging.learnt(self.file, total, validator).map_err(|error| disk_error(&error))?;
             job.show_progress();
             if job.staging.is_allocated() {
@@ -235,13 +239,9 @@ impl Pour {
             return Ok(());
         }
         let gathered = std::mem::take(&mut self.gathered);
-        self.gathered_bytes = 0;
-        job.shared.pool.blocking(|| {
-            for bytes in gathered {
-                self.write(job, &bytes)?;
-            }
-            Ok(())
-        })
+        let gathered_bytes = std::mem::take(&mut self.gathered_bytes);
+        let mut write = || gathered.iter().try_for_each(|bytes| self.write(job, bytes));
+        if gathered_bytes < INLINE_BYTES_MAX { write() } else { job.shared.pool.blocking(write) }
     }
 
     fn write(&mut self, job: &Job, bytes: &Bytes) -> Result<(), DownloadError> {

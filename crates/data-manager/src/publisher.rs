@@ -1,7 +1,7 @@
 //! Publisher: the one task per data directory that changes which chunks lie in it, many at a time.
 //! Refuses to fetch, and to acknowledge anything that a power cut could take back.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use host::{Disk, File};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::catalogue_file::{CatalogueFile, RewriteError};
+use crate::chunk_ref::Resident;
 use crate::data_catalogue::{DataCatalogue, Intent};
 use crate::download_error::{DownloadError, DownloadErrorKind};
 use crate::job::Job;
@@ -198,12 +199,11 @@ impl Publisher {
         }
         let snapshot = self.catalogue.snapshot();
         let dir = self.source.dir();
-        let mut ready: Vec<Record> =
-            snapshot.iter().map(|resident| resident.record()).filter(|record| record.dir == dir).collect();
-        drop(snapshot);
-        ready.sort_by_key(|record| (record.dataset_id, record.block_range.start, record.sequence));
+        let mut ready: Vec<&Arc<Resident>> =
+            snapshot.iter().filter(|resident| resident.place().dir() == dir).collect();
+        ready.sort_by_key(|resident| resident.order());
         let hidden = self.catalogue.hidden(dir);
-        match self.file.rewrite(ready.iter(), &hidden) {
+        match self.file.rewrite(ready.into_iter().map(|resident| resident.record()), &hidden) {
             Ok(()) => {}
             Err(RewriteError::NoRoom(error)) => {
                 tracing::warn!(%error, "there is no room for a new catalogue snapshot: the journal grows on");
@@ -217,13 +217,14 @@ impl Publisher {
 
     fn publish(&mut self, batch: Vec<(Arc<Job>, Reply)>) {
         let mut items = Vec::new();
+        let mut parents = HashSet::new();
         for (job, reply) in batch {
             if let Some(reason) = &self.poison {
                 let message = format!("the data directory takes no more writes until restarted: {reason}");
                 drop(reply.send(Err(DownloadError::new(DownloadErrorKind::Disk, message))));
                 continue;
             }
-            match self.prepare(&job) {
+            match self.prepare(&job, &mut parents) {
                 Ok(prepared) => items.push(Item { job, reply, prepared }),
                 Err(error) => drop(reply.send(Err(DownloadError::disk("preparing to publish", &error)))),
             }
@@ -287,16 +288,15 @@ impl Publisher {
     }
 
     /// Writes the manifest beside the staged files, and makes the directories above the chunk's place.
-    fn prepare(&self, job: &Job) -> io::Result<Prepared> {
+    fn prepare(&self, job: &Job, parents: &mut HashSet<PathBuf>) -> io::Result<Prepared> {
         let disk = self.source.disk();
         let manifest = manifest_of(job)?;
         let path = job.staging.path();
         let manifest_path = path.join(layout::MANIFEST);
         let file = match disk.create_file(&manifest_path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.edit_file(&manifest_path)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.edit_file(&manifest_path).and_then(|file| file.set_len(0).map(|()| file))?,
             created => created?,
         };
-        file.set_len(0)?;
         file.write_all_at(&manifest.encode(), 0)?;
         let mut files = job.staging.files()?;
         files.push(file);
@@ -312,7 +312,7 @@ impl Publisher {
             foreign_path: None,
         };
         let target = chunk_path(&record);
-        make_parents(disk, &target)?;
+        make_parents(disk, &target, parents)?;
         Ok(Prepared { record, target, files })
     }
 
@@ -329,16 +329,16 @@ impl Publisher {
     }
 }
 
-/// Not yet durable: the sync before the rename makes them so.
-fn make_parents(disk: &Disk, target: &Path) -> io::Result<()> {
-    let mut parents: Vec<&Path> =
-        target.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()).collect();
+/// Not yet durable: the sync before the rename makes them so. Those that are `made` are there: nobody else removes any.
+fn make_parents(disk: &Disk, target: &Path, made: &mut HashSet<PathBuf>) -> io::Result<()> {
+    let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !made.contains(*path);
+    let mut parents: Vec<&Path> = target.ancestors().skip(1).take_while(is_missing).collect();
     parents.reverse();
     for parent in parents {
         match disk.create_dir(parent) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
+            _ => made.insert(parent.to_path_buf()),
+        };
     }
     Ok(())
 }

@@ -20,6 +20,12 @@ use crate::plan::FilePlan;
 /// The longest part map that is read back; a longer one is started over.
 const PARTS_BYTES_MAX: u64 = 256 << 20;
 
+/// Files shorter than this take no room ahead, and their lines of the part map wait for one another.
+const SMALL_FILE_BYTES: u64 = 1 << 20;
+
+/// Bytes of small files whose lines may wait. A crash costs them, as it costs a segment that is not whole.
+const WAITING_BYTES_MAX: u64 = SEGMENT_BYTES;
+
 /// Bytes read at once when segments are hashed from the disk.
 const READ_BYTES: usize = 256 << 10;
 
@@ -38,6 +44,29 @@ struct Open {
     files: Vec<Option<File>>,
     parts: File,
     parts_len: u64,
+    /// Lines of small files that are not written yet, and the bytes of those files.
+    waiting: Vec<u8>,
+    waiting_bytes: u64,
+}
+
+impl Open {
+    /// Adds a line to the part map. One that may wait says for how many bytes; order is kept.
+    fn append(&mut self, line: &[u8], may_wait: Option<u64>) -> io::Result<()> {
+        self.waiting.extend_from_slice(line);
+        self.waiting_bytes = self.waiting_bytes.saturating_add(may_wait.unwrap_or(WAITING_BYTES_MAX));
+        if self.waiting_bytes < WAITING_BYTES_MAX { Ok(()) } else { self.write_waiting() }
+    }
+
+    fn write_waiting(&mut self) -> io::Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        self.parts.write_all_at(&self.waiting, self.parts_len)?;
+        self.parts_len += u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
+        self.waiting.clear();
+        self.waiting_bytes = 0;
+        Ok(())
+    }
 }
 
 impl Staging {
@@ -47,17 +76,26 @@ impl Staging {
     /// bytes that never reached the disk.
     pub(crate) fn open(disk: &Disk, chunk: &CheckedChunk) -> io::Result<(Staging, Vec<FilePlan>)> {
         let path = layout::staging_path(&chunk.id);
-        match disk.create_dir(&path) {
+        let is_new = match disk.create_dir(&path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
-        }
+            created => created.is_ok(),
+        };
         let names: Vec<String> = chunk.files.iter().map(|file| file.name.clone()).collect();
-        let (map, parts) = match Self::open_parts(disk, &path, chunk)? {
+        let resumed = if is_new { None } else { Self::open_parts(disk, &path, chunk)? };
+        let (map, parts) = match resumed {
             Some((map, parts)) => (map, parts),
-            None => Self::begin(disk, &path, chunk)?,
+            None => {
+                if !is_new {
+                    // Whatever another descriptor left here goes.
+                    disk.remove_tree(&path)?;
+                    disk.create_dir(&path)?;
+                }
+                Self::begin(disk, &path, chunk)?
+            }
         };
         let parts_len = u64::try_from(map.valid_len()).unwrap_or(u64::MAX);
-        let open = Open { files: vec![None; names.len()], parts, parts_len };
+        let files = vec![None; names.len()];
+        let open = Open { files, parts, parts_len, waiting: Vec::new(), waiting_bytes: 0 };
         let staging = Staging { disk: disk.clone(), path, names, open: Mutex::new(open) };
         let plans = chunk.files.iter().enumerate();
         let plans = plans.map(|(file, spec)| staging.resume(file, spec, &map)).collect();
@@ -84,10 +122,8 @@ impl Staging {
         Ok(Some((map, parts)))
     }
 
-    /// Starts with nothing: whatever another descriptor left here goes.
+    /// Starts with nothing, in a directory that is empty.
     fn begin(disk: &Disk, path: &Path, chunk: &CheckedChunk) -> io::Result<(PartMap, File)> {
-        disk.remove_tree(path)?;
-        disk.create_dir(path)?;
         let parts = disk.create_file(&path.join(layout::PARTS))?;
         let header = PartMap::header(chunk);
         parts.write_all_at(&header, 0)?;
@@ -132,6 +168,8 @@ impl Staging {
 
     fn reopen(&self, file: usize) -> io::Result<File> {
         let staged = self.disk.edit_file(&self.path.join(self.name(file)?))?;
+        // After a failed sync memory may show bytes that the disk does not have.
+        staged.evict()?;
         if let Some(slot) = self.opened().files.get_mut(file) {
             *slot = Some(staged.clone());
         }
@@ -153,16 +191,20 @@ impl Staging {
     }
 
     /// An object's length and version are known: its room is taken, and older segments of it are worth nothing.
+    ///
+    /// A small file takes its room as it is written: asking for it ahead would cost more than that.
     pub(crate) fn learnt(&self, file: usize, total: u64, validator: Option<&Validator>) -> io::Result<()> {
         let staged = self.file(file)?;
-        if staged.len()? != total {
+        let len = staged.len()?;
+        if len > total || (len < total && total >= SMALL_FILE_BYTES) {
             staged.set_len(total)?;
             if total > 0 {
                 staged.preallocate(total)?;
             }
         }
         let validator = validator.map(|validator| validator.0.as_str());
-        self.append(&PartMap::record(&PartRecord::Object { file, total, validator }))
+        let line = PartMap::record(&PartRecord::Object { file, total, validator });
+        self.opened().append(&line, (total < SMALL_FILE_BYTES).then_some(0))
     }
 
     /// Writes bytes of a file to their place.
@@ -178,14 +220,13 @@ impl Staging {
         len: u64,
         value: &ChainingValue,
     ) -> io::Result<()> {
-        self.append(&PartMap::record(&PartRecord::Segment { file, segment, len, value: *value }))
+        let line = PartMap::record(&PartRecord::Segment { file, segment, len, value: *value });
+        self.opened().append(&line, (len < SMALL_FILE_BYTES).then_some(len))
     }
 
-    fn append(&self, line: &[u8]) -> io::Result<()> {
-        let mut open = self.opened();
-        open.parts.write_all_at(line, open.parts_len)?;
-        open.parts_len += u64::try_from(line.len()).unwrap_or(u64::MAX);
-        Ok(())
+    /// Writes the lines that wait: what is staged is left for a later try.
+    pub(crate) fn keep(&self) -> io::Result<()> {
+        self.opened().write_waiting()
     }
 
     /// What stands for a segment as it is on disk; `None` when the file is shorter than that.

@@ -3,49 +3,74 @@
 
 use std::time::Duration;
 
-/// Where it begins: enough for a fast link, few enough for a slow disk.
+/// Where it begins, and the least it is halved to: enough for a fast link, few enough for a slow disk.
 const FIRST: u32 = 8;
 
 /// The rate is judged over at least this long.
 const STEP: Duration = Duration::from_millis(100);
 
 /// A longer pause between bytes is no step: nobody asked for anything, or nobody answered.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A larger window is kept if it moves this much more, in percent.
 const WORTH_PERCENT: u64 = 8;
 
+/// A smaller window is kept if it moves this much of what the larger one did, in percent.
+const KEPT_PERCENT: u64 = 95;
+
 /// After a window was found large enough, a larger one is tried again this much later.
 const CALM: Duration = Duration::from_secs(3);
 
-/// The number of requests that may move bytes, found by trying: doubled while that raises the rate, stepped back when it
-/// does not, tried again from time to time because links change.
+/// After a smaller window was found too small, it is tried again this much later at first, then after twice as long.
+const DOWN_CALM_MIN: Duration = Duration::from_secs(2);
+const DOWN_CALM_MAX: Duration = Duration::from_secs(32);
+
+/// The number of requests that may move bytes, found by trying: doubled while that raises the rate, halved where half as
+/// many move as much, tried again from time to time because links change. So few that the urgent ones do not share the link
+/// with the others, and so many that it is full.
 #[derive(Debug)]
 pub(crate) struct Window {
     limit: u32,
     limit_max: u32,
-    bytes: u64,
-    since: Duration,
-    /// Bytes a second that the last smaller window moved.
-    rate_before: u64,
-    /// The smaller window, while the step under way is a trial of a larger one.
-    trial_from: Option<u32>,
+    step: Step,
+    trial: Option<Trial>,
     calm_until: Duration,
-    /// Whether somebody had to wait for the window during the step.
+    down_calm: Duration,
+    down_calm_until: Duration,
+}
+
+/// What was seen since the last judgement.
+#[derive(Debug, Default)]
+struct Step {
+    /// `None` until bytes come in.
+    since: Option<Duration>,
+    bytes: u64,
+    /// Requests that ended.
+    ended: u32,
+    /// Whether somebody had to wait for the window.
     was_full: bool,
 }
 
+/// Another limit than the one before, whose rate is not known yet.
+#[derive(Debug, Clone, Copy)]
+struct Trial {
+    from: u32,
+    /// Bytes a second that were moved under the limit before.
+    rate_before: u64,
+    /// Whether a whole step has passed under it: what came in the first was in part asked for under the limit before.
+    is_settled: bool,
+}
+
 impl Window {
-    pub(crate) fn new(limit_max: u32, now: Duration) -> Window {
+    pub(crate) fn new(limit_max: u32) -> Window {
         Window {
             limit: FIRST.min(limit_max).max(1),
             limit_max: limit_max.max(1),
-            bytes: 0,
-            since: now,
-            rate_before: 0,
-            trial_from: None,
+            step: Step::default(),
+            trial: None,
             calm_until: Duration::ZERO,
-            was_full: false,
+            down_calm: DOWN_CALM_MIN,
+            down_calm_until: Duration::ZERO,
         }
     }
 
@@ -60,98 +85,207 @@ impl Window {
 
     /// Somebody waits because the window is full.
     pub(crate) fn is_short(&mut self) {
-        self.was_full = true;
+        self.step.was_full = true;
     }
 
-    /// Bytes came in. Returns whether the limit has changed.
-    pub(crate) fn on_bytes(&mut self, now: Duration, bytes: u64) -> bool {
-        let elapsed = now.saturating_sub(self.since);
-        if elapsed >= PAUSE {
-            self.bytes = 0;
-            self.since = now;
+    /// A request that was in the window has ended.
+    pub(crate) fn on_end(&mut self) {
+        self.step.ended = self.step.ended.saturating_add(1);
+    }
+
+    /// Bytes came in while `moving` requests moved them. Returns whether the limit has changed.
+    pub(crate) fn on_bytes(&mut self, now: Duration, bytes: u64, moving: u32) -> bool {
+        let elapsed = self.step.since.map(|since| now.saturating_sub(since)).filter(|elapsed| *elapsed < PAUSE);
+        let Some(elapsed) = elapsed else {
+            // Whatever the time before the first bytes was spent on, it is no measure of the link.
+            self.step = Step { since: Some(now), was_full: self.step.was_full, ..Step::default() };
             return false;
-        }
-        self.bytes = self.bytes.saturating_add(bytes);
+        };
+        self.step.bytes = self.step.bytes.saturating_add(bytes);
         if elapsed < STEP {
             return false;
         }
         let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
-        let rate = self.bytes.saturating_mul(1_000) / elapsed_ms;
+        let rate = self.step.bytes.saturating_mul(1_000) / elapsed_ms;
+        let step = std::mem::replace(&mut self.step, Step { since: Some(now), ..Step::default() });
         let before = self.limit;
-        self.judge(now, rate);
-        self.bytes = 0;
-        self.since = now;
-        self.was_full = false;
+        match self.trial {
+            Some(trial) => self.judge(now, trial, rate, (&step, moving)),
+            None => self.try_another(now, rate, &step),
+        }
         self.limit != before
     }
 
-    fn judge(&mut self, now: Duration, rate: u64) {
-        if let Some(smaller) = self.trial_from.take() {
-            let worth = self.rate_before.saturating_add(self.rate_before.saturating_mul(WORTH_PERCENT) / 100);
-            if rate < worth {
-                self.limit = smaller.min(self.limit_max);
-                self.calm_until = now.saturating_add(CALM);
-                return;
+    /// Keeps the limit under trial, or goes back to the one before.
+    fn judge(&mut self, now: Duration, trial: Trial, rate: u64, (step, moving): (&Step, u32)) {
+        let is_up = trial.from < self.limit;
+        if !trial.is_settled {
+            // Small requests are exchanged within a step: where that shows a gain already, more will follow.
+            let are_small = step.ended >= trial.from / 2;
+            if is_up && are_small && rate >= percent(trial.rate_before, 100 + WORTH_PERCENT) {
+                self.trial = None;
+                self.try_another(now, rate, step);
+            } else if moving <= self.limit {
+                self.trial = Some(Trial { is_settled: true, ..trial });
             }
+            return;
         }
-        if self.was_full && self.limit < self.limit_max && now >= self.calm_until {
-            self.rate_before = rate;
-            self.trial_from = Some(self.limit);
-            self.limit = self.limit.saturating_mul(2).min(self.limit_max);
+        self.trial = None;
+        if is_up && rate >= percent(trial.rate_before, 100 + WORTH_PERCENT) {
+            self.try_another(now, rate, step);
+        } else if is_up {
+            self.limit = trial.from.min(self.limit_max);
+            self.calm_until = now.saturating_add(CALM);
+            self.down_calm_until = self.down_calm_until.max(now.saturating_add(STEP * 4));
+        } else if rate >= percent(trial.rate_before, KEPT_PERCENT) || !step.was_full {
+            self.down_calm = DOWN_CALM_MIN;
+            self.calm_until = now.saturating_add(CALM);
+            self.try_another(now, rate, step);
+        } else {
+            self.limit = trial.from.min(self.limit_max);
+            self.down_calm_until = now.saturating_add(self.down_calm);
+            self.down_calm = self.down_calm.saturating_mul(2).min(DOWN_CALM_MAX);
         }
     }
+
+    /// Tries another limit, if one is due. Nothing is learnt while nobody waits.
+    fn try_another(&mut self, now: Duration, rate: u64, step: &Step) {
+        if !step.was_full {
+            return;
+        }
+        let limit = if now >= self.calm_until && self.limit < self.limit_max {
+            self.limit.saturating_mul(2).min(self.limit_max)
+        } else if now >= self.down_calm_until {
+            (self.limit / 2).max(FIRST.min(self.limit_max))
+        } else {
+            self.limit
+        };
+        if limit != self.limit {
+            self.trial = Some(Trial { from: self.limit, rate_before: rate, is_settled: false });
+            self.limit = limit;
+        }
+    }
+}
+
+fn percent(rate: u64, percent: u64) -> u64 {
+    rate.saturating_mul(percent) / 100
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Runs the window against a link that moves `each` bytes a second per request, and `all` at most.
-    fn settle(each: u64, all: u64, seconds: u64) -> u32 {
-        let mut window = Window::new(256, Duration::ZERO);
-        let mut now = Duration::ZERO;
-        for _ in 0..seconds * 100 {
-            now += Duration::from_millis(10);
-            window.is_short();
-            let rate = (each * u64::from(window.limit())).min(all);
-            window.on_bytes(now, rate / 100);
+    /// A link that moves `each` bytes a second per request and `all` at most, beginning `first` after the first request and
+    /// following the limit as much later. Its rate varies by a few percent.
+    struct Link {
+        each: u64,
+        all: u64,
+        first: Duration,
+        /// The size of a request: how many end follows from it.
+        request_bytes: u64,
+    }
+
+    const SLOW_START: Duration = Duration::from_millis(80);
+    const TICK: Duration = Duration::from_millis(5);
+
+    impl Link {
+        /// The limits over this time, one for each tick.
+        fn run(&self, window: &mut Window, from: Duration, ticks: u64) -> Vec<u32> {
+            let mut limits = Vec::new();
+            let mut carried = 0;
+            for tick in 0..ticks {
+                let now = from + TICK * u32::try_from(tick).unwrap();
+                window.is_short();
+                let lag = usize::try_from(self.first.as_millis() / TICK.as_millis()).unwrap();
+                if let Some(seen) = limits.len().checked_sub(lag + 1) {
+                    let moving: u32 = limits[seen];
+                    let bytes = (self.each * u64::from(moving)).min(self.all) / 200;
+                    let varied = bytes * (98 + tick * 7 % 5) / 100;
+                    carried += varied;
+                    while carried >= self.request_bytes {
+                        carried -= self.request_bytes;
+                        window.on_end();
+                    }
+                    window.on_bytes(now, varied, moving.min(window.limit()));
+                }
+                limits.push(window.limit());
+            }
+            limits
         }
-        window.limit()
+    }
+
+    const LARGE: Link = Link { each: 10_000_000, all: 60_000_000, first: SLOW_START, request_bytes: 8 << 20 };
+
+    #[test]
+    fn a_link_that_six_requests_fill_keeps_eight_from_its_first_bytes_on() {
+        let limits = LARGE.run(&mut Window::new(256), Duration::ZERO, 2_000);
+        let mean = limits.iter().sum::<u32>() / 2_000;
+        assert!(limits.iter().all(|limit| *limit <= 16) && mean <= 9, "{mean}");
     }
 
     #[test]
     fn a_link_that_more_requests_fill_gets_more() {
-        assert!((64..=256).contains(&settle(1_000_000, 100_000_000, 2)));
+        let link = Link { each: 1_000_000, all: 100_000_000, ..LARGE };
+        let limits = link.run(&mut Window::new(256), Duration::ZERO, 400);
+        assert!(limits.iter().any(|limit| (64..=256).contains(limit)));
+        let last = *limits.last().unwrap();
+        assert!((64..=256).contains(&last), "{last}");
     }
 
     #[test]
-    fn a_link_that_few_requests_fill_keeps_few() {
-        assert!(settle(100_000_000, 100_000_000, 2) <= 16);
+    fn small_requests_have_the_window_they_need_within_half_a_second() {
+        // 64 KiB in 86 ms each.
+        let link = Link { each: 760_000, request_bytes: 64 << 10, ..LARGE };
+        let limits = link.run(&mut Window::new(256), Duration::ZERO, 120);
+        let grown = limits.iter().position(|limit| *limit >= 80).expect("it grows");
+        assert!(TICK * u32::try_from(grown).unwrap() <= Duration::from_millis(550), "{grown} ticks");
     }
 
     #[test]
-    fn the_window_grows_to_the_need_within_a_second() {
-        assert!(settle(500_000, 60_000_000, 1) >= 64);
+    fn a_window_that_became_too_large_shrinks_again() {
+        let mut window = Window::new(256);
+        let small = Link { each: 500_000, request_bytes: 64 << 10, ..LARGE };
+        small.run(&mut window, Duration::ZERO, 400);
+        assert!(window.limit() >= 64, "{}", window.limit());
+        let limits = LARGE.run(&mut window, Duration::from_secs(2), 1_000);
+        assert_eq!(limits.iter().min(), Some(&FIRST));
+        assert!(window.limit() <= 16, "{}", window.limit());
     }
 
     #[test]
-    fn a_trial_that_failed_leaves_the_window_as_it_was() {
-        let mut window = Window::new(10, Duration::ZERO);
-        let mut now = Duration::ZERO;
-        for _ in 0..200 {
-            now += STEP;
+    fn a_smaller_window_that_moves_less_is_left_again_and_tried_ever_more_rarely() {
+        let link = Link { each: 1_000_000, all: 60_000_000, ..LARGE };
+        let mut window = Window::new(64);
+        let limits = link.run(&mut window, Duration::ZERO, 12_000);
+        let small = limits[400..].iter().filter(|limit| **limit < 64).count();
+        assert!(small * 100 / limits.len() <= 3, "{small} of {}", limits.len());
+    }
+
+    #[test]
+    fn without_bytes_nothing_changes() {
+        let mut window = Window::new(256);
+        for second in 1..100 {
             window.is_short();
-            window.on_bytes(now, 1_000_000);
-            assert!(window.limit() >= FIRST, "{}", window.limit());
+            window.on_bytes(Duration::from_secs(second), 1, 8);
+            assert_eq!(window.limit(), FIRST);
+        }
+    }
+
+    #[test]
+    fn while_nobody_waits_nothing_changes() {
+        let mut window = Window::new(256);
+        for step in 1..100 {
+            window.on_bytes(STEP * step, u64::from(step) * 1_000_000, 8);
+            assert_eq!(window.limit(), FIRST);
         }
     }
 
     #[test]
     fn it_never_leaves_its_bounds() {
-        let mut window = Window::new(1, Duration::ZERO);
+        let mut window = Window::new(1);
         for step in 1..100 {
             window.is_short();
-            window.on_bytes(Duration::from_millis(step * 150), step * 1_000_000);
+            window.on_bytes(Duration::from_millis(step * 150), step * 1_000_000, 1);
             assert_eq!(window.limit(), 1);
         }
     }

@@ -134,6 +134,43 @@ fn a_full_directory_pauses_and_goes_on_when_a_chunk_is_deleted() {
 }
 
 #[test]
+fn a_length_that_no_descriptor_says_is_checked_against_the_room_before_it_is_taken() {
+    let large = Stock::new(1, &[("a.parquet", 3_000_000)]);
+    let small = Stock::new(2, &[("a.parquet", 900_000)]);
+    let stock = [large, small];
+    let world = stocked(&stock);
+    let mut options = world.options();
+    options.data_dirs[0].bytes_max = Some(2_000_000);
+    let hold = DataManagerImpl::open_with(options, Parts::default()).unwrap();
+    let mut watch = hold.watch();
+    hold.download_chunk(stock[0].chunk(&world.origin, Said::Nothing)).unwrap();
+    let failed = expect_event(&mut watch, "the failure", |event| matches!(event, Event::Failed { .. }));
+    let Event::Failed { reason, .. } = failed else { unreachable!() };
+    assert!(reason.contains("no room"), "{reason}");
+    hold.download_chunk(stock[1].chunk(&world.origin, Said::Nothing)).unwrap();
+    hold.wait_chunk(stock[1].id(), PATIENCE).unwrap();
+    assert_nothing_wrong(&hold, &stock);
+}
+
+#[test]
+fn downloads_under_way_count_against_the_share_of_their_directory() {
+    let stock: Vec<Stock> = (1..=3).map(|number| Stock::new(number, &[("a.parquet", 1_000_000)])).collect();
+    let world = stocked(&stock);
+    world.origin.set_fault("1/", Plan::always(Fault::HangBody { after: 600_000 }));
+    let mut options = world.options();
+    options.data_dirs[0].bytes_max = Some(2_500_000);
+    let hold = DataManagerImpl::open_with(options, Parts::default()).unwrap();
+    let mut watch = hold.watch();
+    hold.download_chunk(stock[0].chunk(&world.origin, Said::Size)).unwrap();
+    world.runtime.block_on(world.origin.wait_for_bytes(600_000));
+    hold.download_chunk(stock[1].chunk(&world.origin, Said::Size)).unwrap();
+    hold.wait_chunk(stock[1].id(), PATIENCE).unwrap();
+    hold.download_chunk(stock[2].chunk(&world.origin, Said::Size)).unwrap();
+    expect_event(&mut watch, "the pause", |event| matches!(event, Event::Paused { .. }));
+    world.origin.clear_faults();
+}
+
+#[test]
 fn room_that_must_stay_free_stays_free() {
     let stock = small(1);
     let world = stocked(std::slice::from_ref(&stock));

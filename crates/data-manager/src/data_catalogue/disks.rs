@@ -12,8 +12,17 @@ use crate::event::Event;
 pub(crate) struct Disks {
     rooms: Vec<Room>,
     /// Bytes that running downloads have still to write: where, and how many.
-    reserved: HashMap<u64, (u16, u64)>,
+    reserved: HashMap<u64, Reservation>,
     free_bytes_min: u64,
+}
+
+/// What one download has been promised.
+#[derive(Debug, Clone, Copy)]
+struct Reservation {
+    dir: u16,
+    bytes: u64,
+    /// Whether its files have taken their room, so that the file system counts it.
+    is_allocated: bool,
 }
 
 /// The room of one data directory.
@@ -27,7 +36,10 @@ pub(crate) struct Room {
     pub(crate) staged_bytes: u64,
     /// What the file system last said is free.
     pub(crate) free_bytes: u64,
+    /// Promised to running downloads, and not taken from the disk yet.
     reserved_bytes: u64,
+    /// Promised to running downloads, taken or not: the directory's share counts it until they end.
+    promised_bytes: u64,
     /// Set when a sync failed: nothing can be acknowledged there until the next start.
     poison: Option<String>,
     is_paused: bool,
@@ -42,6 +54,7 @@ impl Room {
             staged_bytes: 0,
             free_bytes,
             reserved_bytes: 0,
+            promised_bytes: 0,
             poison: None,
             is_paused: false,
         }
@@ -53,7 +66,7 @@ impl Room {
         let in_quota = self.bytes_max.map_or(u64::MAX, |max| {
             max.saturating_sub(self.ready_bytes)
                 .saturating_sub(self.staged_bytes)
-                .saturating_sub(self.reserved_bytes)
+                .saturating_sub(self.promised_bytes)
         });
         u64::min(on_disk, in_quota)
     }
@@ -145,15 +158,45 @@ impl Disks {
     pub(crate) fn reserve(&mut self, dir: u16, task: u64, bytes: u64) {
         if let Some(room) = self.rooms.get_mut(usize::from(dir)) {
             room.reserved_bytes = room.reserved_bytes.saturating_add(bytes);
-            self.reserved.insert(task, (dir, bytes));
+            room.promised_bytes = room.promised_bytes.saturating_add(bytes);
+            self.reserved.insert(task, Reservation { dir, bytes, is_allocated: false });
+        }
+    }
+
+    /// A download turns out to need `bytes` in all: sets more room aside, or says why there is none.
+    pub(crate) fn grow(&mut self, task: u64, bytes: u64, effects: &mut Effects) -> Result<(), String> {
+        let Some(reservation) = self.reserved.get(&task).copied() else { return Ok(()) };
+        let more = bytes.saturating_sub(reservation.bytes);
+        if more == 0 {
+            return Ok(());
+        }
+        let dir = usize::from(reservation.dir);
+        if self.rooms.get(dir).is_none_or(|room| room.available(self.free_bytes_min) < more) {
+            return Err(self.refuse(Some(reservation.dir), more, effects));
+        }
+        self.release(task);
+        self.reserve(reservation.dir, task, bytes);
+        Ok(())
+    }
+
+    /// A download's files have taken their room: the file system shows it from now on.
+    pub(crate) fn allocated(&mut self, task: u64) {
+        if let Some(reservation) = self.reserved.get_mut(&task)
+            && !std::mem::replace(&mut reservation.is_allocated, true)
+            && let Some(room) = self.rooms.get_mut(usize::from(reservation.dir))
+        {
+            room.reserved_bytes = room.reserved_bytes.saturating_sub(reservation.bytes);
         }
     }
 
     pub(crate) fn release(&mut self, task: u64) {
-        if let Some((dir, bytes)) = self.reserved.remove(&task)
-            && let Some(room) = self.rooms.get_mut(usize::from(dir))
+        if let Some(reservation) = self.reserved.remove(&task)
+            && let Some(room) = self.rooms.get_mut(usize::from(reservation.dir))
         {
-            room.reserved_bytes = room.reserved_bytes.saturating_sub(bytes);
+            room.promised_bytes = room.promised_bytes.saturating_sub(reservation.bytes);
+            if !reservation.is_allocated {
+                room.reserved_bytes = room.reserved_bytes.saturating_sub(reservation.bytes);
+            }
         }
     }
 

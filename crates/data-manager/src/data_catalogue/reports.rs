@@ -49,7 +49,19 @@ impl State {
 
     /// A download has taken all the room it needs on its disk.
     pub(crate) fn allocated(&mut self, task: u64) {
-        self.disks.release(task);
+        self.disks.allocated(task);
+    }
+
+    /// A download has learnt that its files have `bytes` in all.
+    pub(crate) fn grow(
+        &mut self,
+        id: ChunkId,
+        task: u64,
+        bytes: u64,
+        effects: &mut Effects,
+    ) -> Result<(), String> {
+        let staged = self.entries.get(&id).and_then(|entry| entry.staged).map_or(0, |(_, staged)| staged);
+        self.disks.grow(task, bytes.saturating_sub(staged), effects)
     }
 
     /// A download ended without a chunk.
@@ -199,7 +211,8 @@ impl State {
         }
     }
 
-    fn retry_what_had_no_room(&mut self, now: Duration) {
+    /// There may be room now.
+    pub(crate) fn retry_what_had_no_room(&mut self, now: Duration) {
         for id in std::mem::take(&mut self.no_room) {
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             if entry.is_waiting() && entry.not_before > now {

@@ -12,10 +12,13 @@ use crate::data_chunk::ChunkId;
 use crate::record::Record;
 use crate::snapshot::Snapshot;
 
+/// The golden ratio's bits: odd, and without a pattern.
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
 /// The ready chunks.
 pub(crate) struct Roster {
     by_id: HashTable<Arc<Resident>>,
-    hasher: RandomState,
+    seed: u64,
     by_block: Snapshot,
     places: Places,
     bytes: u64,
@@ -27,7 +30,7 @@ impl Roster {
     pub(crate) fn new(places: Places) -> Roster {
         Roster {
             by_id: HashTable::new(),
-            hasher: RandomState::new(),
+            seed: RandomState::new().hash_one(0),
             by_block: Snapshot::default(),
             places,
             bytes: 0,
@@ -35,15 +38,12 @@ impl Roster {
         }
     }
 
-    /// Takes in what the start found, in order of dataset, first block and sequence: faster than one by one.
-    pub(crate) fn load(&mut self, records: impl ExactSizeIterator<Item = Record>) {
-        self.by_id.reserve(records.len(), |resident| self.hasher.hash_one(resident.id()));
-        let mut residents = Vec::with_capacity(records.len());
-        for record in records {
-            if let Some(resident) = self.resident(&record) {
-                self.note(&resident);
-                residents.push(resident);
-            }
+    /// Takes in what the start found. In order of dataset, first block and sequence it is faster than one by one.
+    pub(crate) fn load(&mut self, residents: Vec<Arc<Resident>>) {
+        let seed = self.seed;
+        self.by_id.reserve(residents.len(), |resident| hash(seed, resident.id()));
+        for resident in &residents {
+            self.note(resident);
         }
         self.by_block = Snapshot::from_sorted(residents);
         self.is_changed = true;
@@ -51,13 +51,14 @@ impl Roster {
 
     fn note(&mut self, resident: &Arc<Resident>) {
         self.bytes = self.bytes.saturating_add(resident.bytes());
-        let hash = self.hasher.hash_one(resident.id());
-        self.by_id.insert_unique(hash, Arc::clone(resident), |other| self.hasher.hash_one(other.id()));
+        let seed = self.seed;
+        let hashed = hash(seed, resident.id());
+        self.by_id.insert_unique(hashed, Arc::clone(resident), |other| hash(seed, other.id()));
     }
 
     /// A chunk in memory, not yet visible.
     pub(crate) fn resident(&mut self, record: &Record) -> Option<Arc<Resident>> {
-        self.places.of(record).map(|place| Resident::new(record, place))
+        self.places.resident(record)
     }
 
     pub(crate) fn insert(&mut self, resident: Arc<Resident>) {
@@ -68,8 +69,8 @@ impl Roster {
 
     /// The chunk that is given back is the roster's own pin on it.
     pub(crate) fn remove(&mut self, id: &ChunkId) -> Option<Arc<Resident>> {
-        let hash = self.hasher.hash_one(id);
-        let (resident, _) = self.by_id.find_entry(hash, |resident| resident.id() == id).ok()?.remove();
+        let hashed = hash(self.seed, id);
+        let (resident, _) = self.by_id.find_entry(hashed, |resident| resident.id() == id).ok()?.remove();
         self.bytes = self.bytes.saturating_sub(resident.bytes());
         self.by_block.remove(&resident);
         self.is_changed = true;
@@ -77,7 +78,7 @@ impl Roster {
     }
 
     pub(crate) fn get(&self, id: &ChunkId) -> Option<&Arc<Resident>> {
-        self.by_id.find(self.hasher.hash_one(id), |resident| resident.id() == id)
+        self.by_id.find(hash(self.seed, id), |resident| resident.id() == id)
     }
 
     pub(crate) fn content(resident: &Resident) -> Content {
@@ -108,6 +109,17 @@ impl Roster {
     pub(crate) fn changed(&mut self) -> Option<Snapshot> {
         std::mem::take(&mut self.is_changed).then(|| self.by_block.clone())
     }
+}
+
+/// A seeded multiply-xor over the whole id, many times cheaper than the standard hash: ids are hashes themselves most of
+/// the time. They may also be chosen, even so that they share most of their bytes: so every byte counts, and the seed
+/// keeps whoever chooses them from knowing which ones meet.
+fn hash(seed: u64, id: &ChunkId) -> u64 {
+    id.as_chunks::<8>().0.iter().fold(seed, |state, word| {
+        let word = state ^ u64::from_le_bytes(*word);
+        let product = u128::from(word) * u128::from(MULTIPLIER);
+        word.wrapping_mul(MULTIPLIER) ^ u64::try_from(product >> 64).unwrap_or_default()
+    })
 }
 
 impl std::fmt::Debug for Roster {

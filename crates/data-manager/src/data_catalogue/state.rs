@@ -10,7 +10,7 @@ use crate::data_catalogue::disks::Disks;
 use crate::data_catalogue::effects::{Action, Effects, Intent};
 use crate::data_catalogue::entry::{Actual, Content, End, Entry, Wanted};
 use crate::data_catalogue::goal::Goal;
-use crate::data_catalogue::queue::{Queue, UNKNOWN_BYTES};
+use crate::data_catalogue::queue::Queue;
 use crate::data_catalogue::roster::Roster;
 use crate::data_chunk::{ChunkId, hex_id};
 use crate::download_error::{DownloadError, DownloadErrorKind};
@@ -71,6 +71,9 @@ pub(crate) struct Counters {
     pub(crate) failures: u64,
     pub(crate) damaged: u64,
 }
+
+/// Room that a download of unknown size is given before it knows better.
+const FIRST_ROOM_BYTES: u64 = 1 << 20;
 
 impl State {
     pub(crate) fn new(
@@ -456,7 +459,7 @@ impl State {
             let task = self.next_task();
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             let Some(wanted) = entry.wanted.clone() else { continue };
-            let bytes = wanted.bytes().unwrap_or(UNKNOWN_BYTES);
+            let bytes = wanted.bytes().unwrap_or(FIRST_ROOM_BYTES);
             let (staged_dir, staged_bytes) =
                 entry.staged.map_or((None, 0), |(dir, bytes)| (Some(dir), bytes));
             let dir = match self.disks.choose(staged_dir, bytes.saturating_sub(staged_bytes), effects) {
