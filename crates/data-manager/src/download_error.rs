@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::data_source::{SourceError, SourceErrorKind};
 use crate::health;
+use crate::status::FailureKind;
 
 /// No chunk is tried again sooner than this after a failure.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
@@ -37,6 +38,24 @@ pub(crate) enum DownloadErrorKind {
     Disk,
     /// It was told to stop.
     Cancelled,
+}
+
+impl DownloadErrorKind {
+    /// What users are told it was.
+    pub(crate) fn failure(self) -> FailureKind {
+        match self {
+            DownloadErrorKind::Source(SourceErrorKind::Permanent) => FailureKind::Missing,
+            DownloadErrorKind::Source(SourceErrorKind::Refused) => FailureKind::Refused,
+            DownloadErrorKind::Damaged => FailureKind::Damaged,
+            DownloadErrorKind::NoRoom => FailureKind::NoRoom,
+            DownloadErrorKind::Disk => FailureKind::Disk,
+            DownloadErrorKind::Source(_)
+            | DownloadErrorKind::Closed
+            | DownloadErrorKind::TooSlow
+            | DownloadErrorKind::WholeOnly
+            | DownloadErrorKind::Cancelled => FailureKind::Source,
+        }
+    }
 }
 
 impl DownloadError {

@@ -25,6 +25,24 @@ pub enum ChunkState {
     Removing,
 }
 
+/// What the last try of a download failed of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum FailureKind {
+    /// The source says that the object is not there or may not be read.
+    Missing,
+    /// The address, scheme or redirect is not allowed.
+    Refused,
+    /// The source failed in passing, was silent, or is left alone for a while.
+    Source,
+    /// The bytes are not those that the descriptor names.
+    Damaged,
+    /// No data directory has room.
+    NoRoom,
+    /// The disk failed.
+    Disk,
+}
+
 /// All that is known of one chunk.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -45,6 +63,8 @@ pub struct ChunkStatus {
     pub attempts: u32,
     /// Why the last try failed.
     pub last_error: Option<String>,
+    /// What kind of failure that was.
+    pub last_failure: Option<FailureKind>,
     /// How long until the next try.
     pub next_try_in: Option<Duration>,
     /// Where its first file comes from, without query and user information.

@@ -9,7 +9,7 @@ use data_manager::data_manager::DataManagerImpl;
 
 use crate::args::GetArguments;
 use crate::commands::chunk::Context;
-use crate::commands::chunk::report::{ChunkReport, HEADINGS, cells};
+use crate::commands::chunk::report::{ChunkReport, HEADINGS, NO_ROOM, cells};
 use crate::descriptor::{Descriptor, INPUT_BYTES_MAX, parse_descriptors};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::fetched::{End, Wanted, fetch};
@@ -91,6 +91,10 @@ fn conclude(settling: &Settling, end: End, reports: &[ChunkReport]) -> Outcome<E
     match end {
         End::Settled => {
             let Some((id, reason)) = settling.given_up().first_key_value() else { return Ok(Exit::Done) };
+            if reports.iter().any(|report| report.last_failure == Some(NO_ROOM)) {
+                let hint = format!("{reason}; free some space; {kept}");
+                return Err(Failure::new(Exit::DiskFull, format!("no room: {so_far}")).hint(hint));
+            }
             let exit = if ready > 0 { Exit::Incomplete } else { Exit::SourceFails };
             let message = format!("{so_far}; {} could not be had", settling.given_up().len());
             Err(Failure::new(exit, message).hint(format!("chunk {}: {reason}", hex_id(id))))

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use data_manager::data_chunk::hex_id;
-use data_manager::status::{ChunkState, ChunkStatus};
+use data_manager::status::{ChunkState, ChunkStatus, FailureKind};
 use serde::Serialize;
 
 use crate::args::StateName;
@@ -38,6 +38,7 @@ pub(crate) struct ChunkReport {
     pub(crate) priority: i32,
     pub(crate) failed_tries: u32,
     pub(crate) last_error: Option<String>,
+    pub(crate) last_failure: Option<&'static str>,
     pub(crate) next_try_ms: Option<u64>,
     pub(crate) source: Option<String>,
     pub(crate) pins: usize,
@@ -58,6 +59,7 @@ impl ChunkReport {
             priority: status.priority.0,
             failed_tries: status.attempts,
             last_error: status.last_error.clone(),
+            last_failure: status.last_failure.map(failure_word),
             next_try_ms: status.next_try_in.map(milliseconds),
             source: status.source.clone(),
             pins: status.pins,
@@ -117,3 +119,18 @@ pub(crate) fn is_in_state(state: ChunkState, name: StateName) -> bool {
 pub(crate) fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
+
+/// How kinds of failure are called in JSON.
+fn failure_word(kind: FailureKind) -> &'static str {
+    match kind {
+        FailureKind::Missing => "missing",
+        FailureKind::Refused => "refused",
+        FailureKind::Damaged => "damaged",
+        FailureKind::NoRoom => NO_ROOM,
+        FailureKind::Disk => "disk",
+        _ => "source",
+    }
+}
+
+/// What a chunk failed of that found no room.
+pub(crate) const NO_ROOM: &str = "no_room";
