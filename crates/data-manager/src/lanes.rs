@@ -95,6 +95,7 @@ struct SourceState {
 
 /// The right to have one request open to one source. Dropping it gives it to the next in turn.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts about one request, none of which excludes another")]
 pub(crate) struct Lane {
     shared: Arc<Shared>,
     source: String,

@@ -82,16 +82,15 @@ impl Staging {
         };
         let names: Vec<String> = chunk.files.iter().map(|file| file.name.clone()).collect();
         let resumed = if is_new { None } else { Self::open_parts(disk, &path, chunk)? };
-        let (map, parts) = match resumed {
-            Some((map, parts)) => (map, parts),
-            None => {
-                if !is_new {
-                    // Whatever another descriptor left here goes.
-                    disk.remove_tree(&path)?;
-                    disk.create_dir(&path)?;
-                }
-                Self::begin(disk, &path, chunk)?
+        let (map, parts) = if let Some(resumed) = resumed {
+            resumed
+        } else {
+            if !is_new {
+                // Whatever another descriptor left here goes.
+                disk.remove_tree(&path)?;
+                disk.create_dir(&path)?;
             }
+            Self::begin(disk, &path, chunk)?
         };
         let parts_len = u64::try_from(map.valid_len()).unwrap_or(u64::MAX);
         let files = vec![None; names.len()];
