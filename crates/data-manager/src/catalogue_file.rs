@@ -157,9 +157,9 @@ fn read_snapshot(snapshot: &IndexSnapshot<'_>, dir: u16, places: &mut Places) ->
             {
                 Some(Arc::clone(place))
             }
-            _ => sets.get(usize::try_from(record.name_set).unwrap_or(usize::MAX)).and_then(|(names, path)| {
-                places.of(&record_of(entry, Arc::clone(names), path.clone(), dir))
-            }),
+            _ => sets
+                .get(usize::try_from(record.name_set).unwrap_or(usize::MAX))
+                .and_then(|(names, path)| places.of(&record_of(entry, Arc::clone(names), path.clone(), dir))),
         };
         let Some(place) = place else {
             contents.doubt = Some("a record of the snapshot has no names".to_string());

@@ -311,7 +311,9 @@ impl Inner {
                 self.window.is_short();
                 break;
             }
-            if waiter.is_retry && self.open - self.counted >= (self.limits.connections_max / RETRY_PART).max(1) {
+            if waiter.is_retry
+                && self.open - self.counted >= (self.limits.connections_max / RETRY_PART).max(1)
+            {
                 self.ask_to_leave(|_| true);
                 skipped = Some(key);
                 continue;

@@ -294,7 +294,9 @@ impl Publisher {
         let path = job.staging.path();
         let manifest_path = path.join(layout::MANIFEST);
         let file = match disk.create_file(&manifest_path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => disk.edit_file(&manifest_path).and_then(|file| file.set_len(0).map(|()| file))?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                disk.edit_file(&manifest_path).and_then(|file| file.set_len(0).map(|()| file))?
+            }
             created => created?,
         };
         file.write_all_at(&manifest.encode(), 0)?;

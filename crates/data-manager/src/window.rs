@@ -95,7 +95,8 @@ impl Window {
 
     /// Bytes came in while `moving` requests moved them. Returns whether the limit has changed.
     pub(crate) fn on_bytes(&mut self, now: Duration, bytes: u64, moving: u32) -> bool {
-        let elapsed = self.step.since.map(|since| now.saturating_sub(since)).filter(|elapsed| *elapsed < PAUSE);
+        let elapsed =
+            self.step.since.map(|since| now.saturating_sub(since)).filter(|elapsed| *elapsed < PAUSE);
         let Some(elapsed) = elapsed else {
             // Whatever the time before the first bytes was spent on, it is no measure of the link.
             self.step = Step { since: Some(now), was_full: self.step.was_full, ..Step::default() };
