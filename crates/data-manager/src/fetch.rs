@@ -111,10 +111,13 @@ async fn attempt(job: &Job, pour: &mut Pour, fruitless: u32) -> Result<(), Downl
 /// Waits for a lane. A chunk whose requests are all silent asks for nothing else until one of them has moved or ended: it
 /// would only be waited for in more places.
 async fn enter(job: &Job, source: &str) -> Result<Lane, DownloadError> {
+    let is_retry = job.attempts > 0;
+    // One that has failed before may wait for long; its chunk's place is another's meanwhile.
+    let _pausing = is_retry.then(|| job.pausing());
     loop {
-        job.not_idle().await;
-        let lane = job.shared.lanes.enter(job.turn(), source, job.attempts > 0).await?;
-        if !job.is_idle() {
+        job.not_silent().await;
+        let lane = job.shared.lanes.enter(job.turn(), source, is_retry).await?;
+        if !job.is_silent() {
             return Ok(lane);
         }
     }
@@ -177,12 +180,19 @@ impl Asked<'_> {
     ) -> Late {
         let patience = self.patience;
         let hedge = async {
-            sleep(STALL_HEDGE.min(patience.first_byte / 4)).await;
-            ask_beside(job, file, request).await
+            // Where there is no room for it now, there may be later.
+            let mut wait = STALL_HEDGE.min(patience.first_byte / 4);
+            loop {
+                sleep(wait).await;
+                if let Some(beside) = ask_beside(job, file, request).await {
+                    return beside;
+                }
+                wait = wait.saturating_mul(2);
+            }
         };
         tokio::select! {
             answer = first => Late::Answer(answer),
-            Some(beside) = hedge => Late::Beside(beside),
+            beside = hedge => Late::Beside(beside),
             () = self.gives_way(patience.give_way) => Late::GaveWay,
             () = sleep(patience.first_byte.saturating_sub(patience.overdue)) => Late::Never,
         }

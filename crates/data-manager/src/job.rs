@@ -55,7 +55,7 @@ pub(crate) struct Job {
     plans: Mutex<Vec<FilePlan>>,
     /// Requests by whether they move bytes. Held for counting only.
     activity: Mutex<Activity>,
-    /// Told when the chunk is not idle any more.
+    /// Told when the chunk is not silent any more.
     moved: Notify,
 }
 
@@ -63,16 +63,24 @@ pub(crate) struct Job {
 struct Activity {
     moving: u32,
     overdue: u32,
+    pausing: u32,
     /// What the catalogue was last told, and whether somebody is telling it now.
     told_idle: bool,
     is_telling: bool,
 }
 
-/// Counts one request as moving bytes or as overdue; dropping it ends that.
+/// Counts one request as moving bytes, as overdue or as one that is not made yet; dropping it ends that.
 #[derive(Debug)]
 pub(crate) struct Active<'a> {
     job: &'a Job,
-    is_overdue: bool,
+    doing: Doing,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    Moving,
+    Overdue,
+    Pausing,
 }
 
 impl Job {
@@ -180,26 +188,29 @@ impl Job {
 
     /// A request of this chunk is under way.
     pub(crate) fn active(&self) -> Active<'_> {
-        self.count(|activity| activity.moving += 1);
-        Active { job: self, is_overdue: false }
+        self.begin(Doing::Moving)
     }
 
     /// A part of this chunk waits for its next try.
     pub(crate) fn pausing(&self) -> Active<'_> {
-        self.count(|activity| activity.overdue += 1);
-        Active { job: self, is_overdue: true }
+        self.begin(Doing::Pausing)
+    }
+
+    fn begin(&self, doing: Doing) -> Active<'_> {
+        self.count(|activity| *activity.of(doing) += 1);
+        Active { job: self, doing }
     }
 
     /// Whether all requests of this chunk are silent.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.activity().is_idle()
+    pub(crate) fn is_silent(&self) -> bool {
+        self.activity().is_silent()
     }
 
     /// Returns when it is not so.
-    pub(crate) async fn not_idle(&self) {
+    pub(crate) async fn not_silent(&self) {
         loop {
             let moved = self.moved.notified();
-            if !self.is_idle() {
+            if !self.is_silent() {
                 return;
             }
             moved.await;
@@ -209,7 +220,7 @@ impl Job {
     fn count(&self, change: impl FnOnce(&mut Activity)) {
         let mut activity = self.activity();
         change(&mut activity);
-        if !activity.is_idle() {
+        if !activity.is_silent() {
             self.moved.notify_waiters();
         }
         // Told with the lock free, and told again if it changed meanwhile, so that the last word is the right one.
@@ -232,7 +243,20 @@ impl Job {
 impl Activity {
     /// Whether the chunk waits for its sources and moves no bytes.
     fn is_idle(&self) -> bool {
+        self.moving == 0 && self.overdue + self.pausing > 0
+    }
+
+    /// Whether it has requests open, and none of them moves bytes.
+    fn is_silent(&self) -> bool {
         self.moving == 0 && self.overdue > 0
+    }
+
+    fn of(&mut self, doing: Doing) -> &mut u32 {
+        match doing {
+            Doing::Moving => &mut self.moving,
+            Doing::Overdue => &mut self.overdue,
+            Doing::Pausing => &mut self.pausing,
+        }
     }
 }
 
@@ -266,15 +290,12 @@ impl Shared {
 impl Active<'_> {
     /// The request waits long for its first byte, or has it now.
     pub(crate) fn set_overdue(&mut self, is_overdue: bool) {
-        if std::mem::replace(&mut self.is_overdue, is_overdue) != is_overdue {
+        let doing = if is_overdue { Doing::Overdue } else { Doing::Moving };
+        let before = std::mem::replace(&mut self.doing, doing);
+        if before != doing {
             self.job.count(|activity| {
-                if is_overdue {
-                    activity.moving -= 1;
-                    activity.overdue += 1;
-                } else {
-                    activity.moving += 1;
-                    activity.overdue -= 1;
-                }
+                *activity.of(before) -= 1;
+                *activity.of(doing) += 1;
             });
         }
     }
@@ -282,13 +303,7 @@ impl Active<'_> {
 
 impl Drop for Active<'_> {
     fn drop(&mut self) {
-        let is_overdue = self.is_overdue;
-        self.job.count(|activity| {
-            if is_overdue {
-                activity.overdue -= 1;
-            } else {
-                activity.moving -= 1;
-            }
-        });
+        let doing = self.doing;
+        self.job.count(|activity| *activity.of(doing) -= 1);
     }
 }
