@@ -541,3 +541,7 @@ impl Drop for Lane {
         self.shared.grant(inner);
     }
 }
+
+#[cfg(test)]
+#[path = "../tests/unit/lanes.rs"]
+mod tests;

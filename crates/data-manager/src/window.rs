@@ -34,6 +34,8 @@ pub(crate) struct Window {
     limit_max: u32,
     step: Step,
     trial: Option<Trial>,
+    /// Bytes a second of the last steps: a larger window has to move more than the best of them, which noise does not.
+    recent: [u64; 4],
     calm_until: Duration,
     down_calm: Duration,
     down_calm_until: Duration,
@@ -68,6 +70,7 @@ impl Window {
             limit_max: limit_max.max(1),
             step: Step::default(),
             trial: None,
+            recent: [0; 4],
             calm_until: Duration::ZERO,
             down_calm: DOWN_CALM_MIN,
             down_calm_until: Duration::ZERO,
@@ -109,6 +112,8 @@ impl Window {
         let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
         let rate = self.step.bytes.saturating_mul(1_000) / elapsed_ms;
         let step = std::mem::replace(&mut self.step, Step { since: Some(now), ..Step::default() });
+        self.recent.rotate_right(1);
+        self.recent[0] = rate;
         let before = self.limit;
         match self.trial {
             Some(trial) => self.judge(now, trial, rate, (&step, moving)),
@@ -162,7 +167,9 @@ impl Window {
             self.limit
         };
         if limit != self.limit {
-            self.trial = Some(Trial { from: self.limit, rate_before: rate, is_settled: false });
+            let best = self.recent.iter().copied().max().unwrap_or(rate);
+            let rate_before = if limit > self.limit { best } else { rate };
+            self.trial = Some(Trial { from: self.limit, rate_before, is_settled: false });
             self.limit = limit;
         }
     }

@@ -1,0 +1,100 @@
+//! Lanes on a clock that is moved by hand. Fails when hedges cost more than their budget, when chunks that failed before take
+//! the places of untried ones, or when a source that is late with most is asked for more.
+use std::time::SystemTime;
+
+use host::sim::ManualClock;
+
+use super::*;
+use crate::assignment::Priority;
+
+const SOURCE: &str = "http://host:80";
+
+fn lanes(connections_max: u32) -> (Lanes, ManualClock) {
+    let clock = ManualClock::new(SystemTime::UNIX_EPOCH);
+    let limits = Limits { connections_max, ..Limits::default() };
+    (Lanes::new(limits, clock.clock()), clock)
+}
+
+fn turn(number: u8) -> Turn {
+    Turn::new(Priority(0), Duration::ZERO, u64::from(number) << 30, [number; 32])
+}
+
+/// A lane that is given out at once; `None` if it is not.
+async fn enter(lanes: &Lanes, number: u8, is_retry: bool) -> Option<Lane> {
+    let lane = lanes.enter(turn(number), SOURCE, is_retry);
+    tokio::time::timeout(Duration::from_millis(1), lane).await.ok().map(|lane| lane.unwrap())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_hedge_is_made_only_out_of_three_percent_of_what_came_in() {
+    let (lanes, _clock) = lanes(64);
+    let first = lanes.try_enter(SOURCE, 1_000, true).expect("one is free");
+    assert!(lanes.try_enter(SOURCE, 1_000, true).is_none());
+    assert!(lanes.try_enter("http://mirror:80", 1_000, false).is_some(), "another source is no hedge");
+    first.received(33_000);
+    assert!(lanes.try_enter(SOURCE, 1_000, true).is_none());
+    first.received(1_000);
+    assert!(lanes.try_enter(SOURCE, 1_000, true).is_some());
+    drop(first);
+    assert!(lanes.try_enter(SOURCE, 1_000, true).is_some(), "one is free again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_whose_answers_are_mostly_overdue_is_not_hedged() {
+    let (lanes, _clock) = lanes(64);
+    let mut open = Vec::new();
+    for number in 0..4 {
+        open.push(enter(&lanes, number, false).await.unwrap());
+    }
+    open[0].overdue();
+    open[1].overdue();
+    drop(lanes.try_enter(SOURCE, 0, true).expect("half is not most"));
+    open[2].overdue();
+    assert!(lanes.try_enter(SOURCE, 0, true).is_none());
+    open[2].answered();
+    assert!(lanes.try_enter(SOURCE, 0, true).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn chunks_that_failed_before_hold_a_quarter_of_the_requests_while_they_are_silent() {
+    let (lanes, _clock) = lanes(16);
+    let mut open = Vec::new();
+    for number in 0..4 {
+        let mut lane = enter(&lanes, number, true).await.unwrap();
+        lane.overdue();
+        open.push(lane);
+    }
+    assert!(enter(&lanes, 4, true).await.is_none());
+    assert!(enter(&lanes, 5, false).await.is_some(), "an untried one is served");
+    open.pop();
+    assert!(enter(&lanes, 6, true).await.is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_source_that_is_late_with_most_is_not_asked_for_more_than_the_window_holds() {
+    let (lanes, clock) = lanes(64);
+    for number in 0..20 {
+        let mut lane = enter(&lanes, number, false).await.unwrap();
+        clock.advance(Duration::from_millis(5));
+        lane.answered();
+    }
+    let mut open = Vec::new();
+    for number in 0..8 {
+        let mut lane = enter(&lanes, number, false).await.unwrap();
+        lane.overdue();
+        open.push(lane);
+    }
+    assert!(enter(&lanes, 9, false).await.is_none());
+    open[0].answered();
+    open[1].answered();
+    open[2].answered();
+    open[3].answered();
+    assert!(enter(&lanes, 9, false).await.is_some(), "half is not most");
+}
+
+#[test]
+fn a_source_of_which_nothing_is_known_has_fifteen_seconds_for_its_first_byte() {
+    let (lanes, _clock) = lanes(16);
+    assert_eq!(lanes.patience(SOURCE, 0).first_byte, Duration::from_secs(15));
+    assert_eq!(lanes.patience(SOURCE, 9).first_byte, FIRST_BYTE_MAX);
+}
