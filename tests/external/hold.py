@@ -163,6 +163,15 @@ class Hold:
     def ready(self):
         return {id: chunk for id, chunk in self.chunks().items() if chunk["state"] == "ready"}
 
+    def count_published(self):
+        """How many chunks lie in the layout; one whose directories go away while they are counted does not count."""
+        count = 0
+        # Not Path.glob: it fails on a directory that is removed between its listing and its opening.
+        for _, directories, _ in os.walk(self.data_dir):
+            count += sum(name.startswith("chunk=") for name in directories)
+            directories[:] = [name for name in directories if not name.startswith((".", "chunk="))]
+        return count
+
     def glob(self, table="*"):
         """The chunks' files by the documented layout, as engines are told them."""
         return f"{self.data_dir}/dataset_id=*/first_block=*/last_block=*/chunk=*/{table}.parquet"
