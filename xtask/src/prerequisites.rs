@@ -24,6 +24,8 @@ pub(crate) enum Gate {
 enum Probe {
     /// This command succeeds.
     Succeeds(&'static [&'static str]),
+    /// This command succeeds, or nobody here may use what it is for: the tests that mount file systems need root.
+    SucceedsForRoot(&'static [&'static str]),
     /// The virtual environment was made from the requirements as they are now.
     PythonPackages,
 }
@@ -63,6 +65,18 @@ const TABLE: &[Prerequisite] = &[
         install: Install::Debian(&["nginx"]),
     },
     Prerequisite {
+        what: "mkfs.ext4",
+        gate: Gate::External,
+        probe: Probe::SucceedsForRoot(&["mkfs.ext4", "-V"]),
+        install: Install::Debian(&["e2fsprogs"]),
+    },
+    Prerequisite {
+        what: "mkfs.xfs",
+        gate: Gate::External,
+        probe: Probe::SucceedsForRoot(&["mkfs.xfs", "-V"]),
+        install: Install::Debian(&["xfsprogs"]),
+    },
+    Prerequisite {
         what: "Python 3 with venv",
         gate: Gate::External,
         probe: Probe::Succeeds(&["python3", "-c", "import ensurepip, venv"]),
@@ -100,7 +114,7 @@ impl Toolbox {
         self.venv().join("bin/python")
     }
 
-    /// `PATH` with our tools in front. Debian keeps nginx where only root looks, hence the end.
+    /// `PATH` with our tools in front. Debian keeps nginx and mkfs where only root looks, hence the end.
     pub(crate) fn path(&self) -> OsString {
         let mut path = OsString::new();
         for part in [self.venv().join("bin"), self.tools.join("bin")] {
@@ -140,9 +154,8 @@ impl Toolbox {
 
     fn is_there(&self, probe: &Probe) -> bool {
         match probe {
-            Probe::Succeeds(words) => words.split_first().is_some_and(|(program, arguments)| {
-                tools::succeeds(Command::new(program).args(arguments).env("PATH", self.path()))
-            }),
+            Probe::Succeeds(words) => self.succeeds(words),
+            Probe::SucceedsForRoot(words) => !is_root() || self.succeeds(words),
             Probe::PythonPackages => {
                 let wanted = files::text(&self.root.join(PYTHON_REQUIREMENTS));
                 wanted.is_some()
@@ -150,6 +163,12 @@ impl Toolbox {
                     && tools::succeeds(Command::new(self.python()).arg("--version"))
             }
         }
+    }
+
+    fn succeeds(&self, words: &[&str]) -> bool {
+        words.split_first().is_some_and(|(program, arguments)| {
+            tools::succeeds(Command::new(program).args(arguments).env("PATH", self.path()))
+        })
     }
 
     fn install(&self, install: Install) -> Result<(), String> {
@@ -256,7 +275,7 @@ mod tests {
     fn without_root_debian_packages_are_refused_before_anything_is_installed() {
         let refused = plan(&all(), true, false).expect_err("Debian's packages need root");
         let names: Vec<&str> = refused.iter().map(|row| row.what).collect();
-        assert_eq!(names, ["nginx", "Python 3 with venv"]);
+        assert_eq!(names, ["nginx", "mkfs.ext4", "mkfs.xfs", "Python 3 with venv"]);
     }
 
     #[test]
