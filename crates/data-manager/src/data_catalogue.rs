@@ -344,7 +344,7 @@ impl DataCatalogue {
     pub(crate) fn not_published(
         &self,
         (id, task): (ChunkId, u64),
-        staged_bytes: u64,
+        staged_bytes: Option<u64>,
         (error, random): (DownloadError, u64),
     ) {
         self.change(|state, now, effects| {
@@ -358,6 +358,11 @@ impl DataCatalogue {
 
     pub(crate) fn not_noted(&self, intents: Vec<Intent>) {
         self.change(|state, now, _| state.not_noted(intents, now));
+    }
+
+    /// A task other than a download panicked. Downloads say it in their error.
+    pub(crate) fn panicked(&self) {
+        self.change(|state, _, _| state.counters.panics += 1);
     }
 
     pub(crate) fn removed(&self, id: ChunkId, task: u64) {

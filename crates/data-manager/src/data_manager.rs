@@ -30,6 +30,7 @@ use crate::pool::Pool;
 use crate::publisher::Publisher;
 use crate::snapshot::RangeView;
 use crate::sources::Sources;
+use crate::staging;
 use crate::status::{ChunkProgress, ChunkStatus, PinStatus, SourceStatus, Totals};
 use crate::tasks_manager::{Rounds, TasksManager};
 use crate::verify::{self, Verification, Verify};
@@ -511,8 +512,23 @@ fn open_dirs(options: &Options, disks: Vec<Disk>, bell: &Arc<Bell>) -> Result<Op
         let mut seen = HashSet::new();
         // Somebody may have copied a chunk from one directory to another: the first one found counts.
         opened.found.ready.retain(|resident| seen.insert(*resident.id()));
+        drop_repeated_parts(&mut opened, seen)?;
     }
     Ok(opened)
+}
+
+/// A chunk that moved to another directory when a sync had failed in its first one left its parts there. Those that come
+/// second are worth nothing: what counts is what is ready, then what was found first.
+fn drop_repeated_parts(opened: &mut Opened, mut seen: HashSet<ChunkId>) -> Result<()> {
+    for (id, dir, bytes) in std::mem::take(&mut opened.found.staged) {
+        if seen.insert(id) {
+            opened.found.staged.push((id, dir, bytes));
+        } else if let Some((source, _)) = opened.dirs.get(usize::from(dir)) {
+            let failed = |error| Error::io("removing parts of a chunk that is elsewhere", error);
+            staging::discard(source.disk(), &id).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 fn check_options(options: &Options) -> Result<()> {

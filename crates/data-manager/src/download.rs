@@ -56,9 +56,8 @@ async fn fetch_all(job: &Arc<Job>, runs: &mut JoinSet<RunEnd>) -> Result<(), Dow
             });
         }
         let Some(ended) = runs.join_next().await else { break };
-        let Ok((file, end)) = ended else {
-            return Err(DownloadError::new(DownloadErrorKind::Disk, "a task of the download panicked"));
-        };
+        // A panic in a source ends this try and nothing else: the set is dropped, and what its runs hold with it.
+        let (file, end) = ended.map_err(|_| DownloadError::panicked())?;
         let Err(error) = end else { continue };
         match error.kind {
             // What the others have begun of a segment is finished first; none of them asks for more.

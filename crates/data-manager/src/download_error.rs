@@ -36,6 +36,8 @@ pub(crate) enum DownloadErrorKind {
     NoRoom,
     /// The disk failed; the staged parts are worthless.
     Disk,
+    /// Our code or a source of the user's own panicked. What it was about to write is not known.
+    Panicked,
     /// It was told to stop.
     Cancelled,
 }
@@ -49,6 +51,7 @@ impl DownloadErrorKind {
             DownloadErrorKind::Damaged => FailureKind::Damaged,
             DownloadErrorKind::NoRoom => FailureKind::NoRoom,
             DownloadErrorKind::Disk => FailureKind::Disk,
+            DownloadErrorKind::Panicked => FailureKind::Panicked,
             DownloadErrorKind::Source(_)
             | DownloadErrorKind::Closed
             | DownloadErrorKind::TooSlow
@@ -65,6 +68,11 @@ impl DownloadError {
 
     pub(crate) fn cancelled() -> DownloadError {
         DownloadError::new(DownloadErrorKind::Cancelled, "cancelled")
+    }
+
+    /// What it panicked with is not repeated, for it may hold credentials: the panic hook has said it.
+    pub(crate) fn panicked() -> DownloadError {
+        DownloadError::new(DownloadErrorKind::Panicked, "a task of the download panicked")
     }
 
     /// A disk error, met while doing `what`.
@@ -91,7 +99,7 @@ impl DownloadError {
             DownloadErrorKind::Closed => return Some(self.retry_after.unwrap_or_default().max(PAUSE_MIN)),
             DownloadErrorKind::Damaged => (200, 600_000),
             DownloadErrorKind::NoRoom => (10_000, 10_000),
-            DownloadErrorKind::Disk => (5_000, 300_000),
+            DownloadErrorKind::Disk | DownloadErrorKind::Panicked => (5_000, 300_000),
         };
         let full_ms = u64::min(longest_ms, first_ms << u32::min(attempts.saturating_sub(1), 16));
         let spread_ms = if full_ms == 0 { 0 } else { random % (full_ms / 2 + 1) };
@@ -122,9 +130,14 @@ impl DownloadError {
         Some(SourceError { kind, message: self.message.clone(), retry_after: self.retry_after })
     }
 
+    /// Whether the places that were asked have, or may give, nothing: it will stay so for long.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self.kind, DownloadErrorKind::Source(SourceErrorKind::Permanent | SourceErrorKind::Refused))
+    }
+
     /// Whether what is staged may be continued.
     pub(crate) fn keeps_staged(&self) -> bool {
-        !matches!(self.kind, DownloadErrorKind::Disk)
+        !matches!(self.kind, DownloadErrorKind::Disk | DownloadErrorKind::Panicked)
     }
 }
 

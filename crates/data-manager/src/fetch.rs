@@ -49,6 +49,10 @@ pub(crate) async fn fetch_run(job: &Job, file: usize, claim: Range<u64>) -> Resu
         if is_changed && pour.ask_whole(job) {
             continue;
         }
+        if error.is_refusal() && pour.can_resume() && job.has_place_left(file)? {
+            // A mirror may have it, and is asked at once. Each place is lost once, so this ends.
+            continue;
+        }
         if !can_try_again(job, &pour, &error) {
             break Err(error);
         }
@@ -104,6 +108,9 @@ async fn attempt(job: &Job, pour: &mut Pour, fruitless: u32) -> Result<(), Downl
     };
     if let Err(error) = &result {
         asked.blame(job, error);
+        if error.is_refusal() {
+            job.lose(asked.url);
+        }
     }
     result
 }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -26,6 +27,8 @@ use crate::staging_progress::StagingProgress;
 pub(crate) struct IoTask {
     what: &'static str,
     future: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// Reports a panic in place of the end that will not come. Taken by the first one.
+    on_panic: Option<Box<dyn FnOnce() + Send>>,
 }
 
 /// Where a task's chunk lies, and who publishes there.
@@ -49,16 +52,33 @@ pub(crate) struct Order {
 impl IoTask {
     /// Fetches, verifies and publishes a chunk.
     pub(crate) fn download(shared: Arc<Shared>, target: Target, order: Order) -> IoTask {
-        IoTask { what: "download", future: Box::pin(run_download(shared, target, order)) }
+        let (catalogue, progress) = (Arc::clone(&shared.catalogue), Arc::clone(&order.progress));
+        let (id, task) = (order.wanted.chunk.id, order.task);
+        let on_panic = move || {
+            let kept = Some(progress.done_bytes());
+            catalogue.not_published((id, task), kept, (DownloadError::panicked(), 0));
+        };
+        IoTask::new("download", run_download(shared, target, order), on_panic)
     }
 
     /// Moves a hidden chunk away and removes it, or keeps it for a look.
     pub(crate) fn remove(shared: Arc<Shared>, target: Target, task: u64, record: Record, end: End) -> IoTask {
-        IoTask { what: "removal", future: Box::pin(run_removal(shared, target, task, record, end)) }
+        let catalogue = Arc::clone(&shared.catalogue);
+        let (hidden, fate) = (record.clone(), end.clone());
+        let on_panic = move || {
+            catalogue.panicked();
+            catalogue.not_removed(task, hidden, fate);
+        };
+        IoTask::new("removal", run_removal(shared, target, task, record, end), on_panic)
     }
 
     /// Removes staged parts that nobody wants.
     pub(crate) fn discard(shared: Arc<Shared>, target: Target, task: u64, id: ChunkId) -> IoTask {
+        let catalogue = Arc::clone(&shared.catalogue);
+        let on_panic = move || {
+            catalogue.panicked();
+            catalogue.removed(id, task);
+        };
         let future = async move {
             let discarded = shared.pool.blocking(|| staging::discard(target.source.disk(), &id));
             if let Err(error) = discarded {
@@ -66,7 +86,15 @@ impl IoTask {
             }
             shared.catalogue.removed(id, task);
         };
-        IoTask { what: "discard", future: Box::pin(future) }
+        IoTask::new("discard", future, on_panic)
+    }
+
+    fn new(
+        what: &'static str,
+        future: impl Future<Output = ()> + Send + 'static,
+        on_panic: impl FnOnce() + Send + 'static,
+    ) -> IoTask {
+        IoTask { what, future: Box::pin(future), on_panic: Some(Box::new(on_panic)) }
     }
 }
 
@@ -74,7 +102,17 @@ impl Future for IoTask {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        self.future.as_mut().poll(context)
+        let future = self.future.as_mut();
+        // What a panic left half done is not used again: locks are taken through poison, and the future is dropped.
+        let Ok(poll) = catch_unwind(AssertUnwindSafe(|| future.poll(context))) else {
+            tracing::error!(what = self.what, "an IO task panicked");
+            self.future = Box::pin(std::future::ready(()));
+            if let Some(report) = self.on_panic.take() {
+                report();
+            }
+            return Poll::Ready(());
+        };
+        poll
     }
 }
 
@@ -105,14 +143,16 @@ async fn run_download(shared: Arc<Shared>, target: Target, order: Order) {
         Ok(()) => return,
         Err(error) => error,
     };
-    let mut staged_bytes = progress.done_bytes();
-    if !error.keeps_staged() {
+    let mut staged_bytes = Some(progress.done_bytes());
+    // Of a chunk that may not be asked for at all, or that is not there, no empty directory stays behind.
+    let is_barren = error.is_refusal() && staged_bytes == Some(0);
+    if is_barren || !error.keeps_staged() {
         // After a failed sync the page cache may show what the disk does not have.
         let discarded = shared.pool.blocking(|| staging::discard(target.source.disk(), &id));
         if let Err(error) = discarded {
             tracing::warn!(%error, "staged parts could not be removed");
         }
-        staged_bytes = 0;
+        staged_bytes = None;
     }
     catalogue.not_published((id, task), staged_bytes, (error, spread));
 }
@@ -171,4 +211,21 @@ async fn run_removal(shared: Arc<Shared>, target: Target, task: u64, record: Rec
         tracing::warn!(%error, "a removed chunk's files stay in the trash until the next start");
     }
     shared.catalogue.removed(record.id, task);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_panics_ends_and_is_reported_once() {
+        let (report, mut reported) = oneshot::channel();
+        let on_panic = move || report.send(()).unwrap();
+        let mut task = IoTask::new("download", async { panic!("as the test wants") }, on_panic);
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        for _ in 0..2 {
+            assert_eq!(Pin::new(&mut task).poll(&mut context), Poll::Ready(()));
+        }
+        assert_eq!(reported.try_recv(), Ok(()));
+    }
 }

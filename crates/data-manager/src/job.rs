@@ -1,6 +1,7 @@
 //! Job: one download under way, shared by the requests that serve it.
 //! Refuses to decide what to fetch next: its plans do.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -53,6 +54,8 @@ pub(crate) struct Job {
     pub(crate) ending: Cancel,
     /// One per file, in the descriptor's order. Held for memory work only.
     plans: Mutex<Vec<FilePlan>>,
+    /// Places that have answered that an object is not there, or may not be asked. Held for memory work only.
+    lost: Mutex<HashSet<Url>>,
     /// Requests by whether they move bytes. Held for counting only.
     activity: Mutex<Activity>,
     /// Told when the chunk is not silent any more.
@@ -102,6 +105,7 @@ impl Job {
             file_bytes_max,
             ending: Cancel::default(),
             plans: Mutex::new(plans),
+            lost: Mutex::default(),
             activity: Mutex::new(Activity::default()),
             moved: Notify::new(),
         }
@@ -158,7 +162,7 @@ impl Job {
 
     /// The URL to ask at a try.
     pub(crate) fn url(&self, file: usize, attempt: u32) -> Result<Url, DownloadError> {
-        let urls = self.shared.urls(self.file(file)?);
+        let urls = self.urls(file)?;
         let turn = usize::try_from(attempt).unwrap_or_default() % urls.len().max(1);
         urls.into_iter().nth(turn).ok_or_else(|| DownloadError::new(DownloadErrorKind::Closed, "no source"))
     }
@@ -166,8 +170,36 @@ impl Job {
     /// Where to ask beside a request that is silent: at another source if there is one, else at the same one.
     pub(crate) fn url_beside(&self, file: usize, silent: &Url) -> Result<Url, DownloadError> {
         let source = source_of(silent);
-        let urls = self.shared.urls(self.file(file)?);
+        let urls = self.urls(file)?;
         Ok(urls.into_iter().find(|url| source_of(url) != source).unwrap_or_else(|| silent.clone()))
+    }
+
+    /// A place has answered that a file is not there: others are asked for it in this try, as long as there are some.
+    pub(crate) fn lose(&self, place: Url) {
+        self.lost().insert(place);
+    }
+
+    /// Whether there is a place that has not answered that a file is not there.
+    pub(crate) fn has_place_left(&self, file: usize) -> Result<bool, DownloadError> {
+        let places = self.shared.places(self.file(file)?);
+        let lost = self.lost();
+        Ok(places.iter().any(|place| !lost.contains(place)))
+    }
+
+    /// Where a file can be had, the best first. Places that have lost it come only when all have, and shunned sources only
+    /// when all others have lost it.
+    fn urls(&self, file: usize) -> Result<Vec<Url>, DownloadError> {
+        let mut places = self.shared.places(self.file(file)?);
+        let lost = self.lost();
+        if places.iter().any(|place| !lost.contains(place)) {
+            places.retain(|place| !lost.contains(place));
+        }
+        drop(lost);
+        Ok(self.shared.sought(places))
+    }
+
+    fn lost(&self) -> MutexGuard<'_, HashSet<Url>> {
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A request for a part of a file, of the version that the parts here are of. Where a digest proves the joint, the
@@ -261,30 +293,45 @@ impl Activity {
 }
 
 impl Shared {
-    /// Where a file can be had: at its own URL, then at its mirrors. Shunned sources are left out unless all are.
-    fn urls(&self, file: &FileSpec) -> Vec<Url> {
+    /// Where a file can be had: at its own URL, then at its mirrors.
+    fn places(&self, file: &FileSpec) -> Vec<Url> {
         let own = &file.url;
-        let mut urls = vec![own.clone()];
+        let mut places = vec![own.clone()];
         for mirror in &self.mirrors {
-            if let Some(rest) = own.as_str().strip_prefix(mirror.prefix.as_str()) {
-                urls.extend(
+            if let Some(rest) = below(own.as_str(), &mirror.prefix) {
+                places.extend(
                     mirror.others.iter().filter_map(|other| Url::parse(&format!("{other}{rest}")).ok()),
                 );
             }
         }
+        places
+    }
+
+    /// Those of some places whose sources are not shunned; all of them when all are.
+    fn sought(&self, places: Vec<Url>) -> Vec<Url> {
         let (sought, shunned): (Vec<Url>, Vec<Url>) =
-            urls.into_iter().partition(|url| !self.lanes.is_shunned(&source_of(url)));
+            places.into_iter().partition(|url| !self.lanes.is_shunned(&source_of(url)));
         if sought.is_empty() { shunned } else { sought }
     }
 
     /// How long a chunk has to wait because all sources of one of its files rest; `None` if it need not.
     pub(crate) fn rests_for(&self, chunk: &CheckedChunk) -> Option<Duration> {
         let rest_of = |file: &FileSpec| {
-            let rests = self.urls(file).into_iter().map(|url| self.lanes.rests_for(&source_of(&url)));
+            let places = self.sought(self.places(file));
+            let rests = places.into_iter().map(|url| self.lanes.rests_for(&source_of(&url)));
             rests.min().flatten()
         };
         chunk.files.iter().filter_map(rest_of).max()
     }
+}
+
+/// What of a URL follows a prefix that ends where a part of it does: `https://data.example` is no beginning of
+/// `https://data.example.evil/`, which is another host.
+fn below<'a>(url: &'a str, prefix: &str) -> Option<&'a str> {
+    let rest = url.strip_prefix(prefix)?;
+    let is_boundary =
+        prefix.ends_with(['/', '?', '&', '=']) || rest.is_empty() || rest.starts_with(['/', '?', '&']);
+    is_boundary.then_some(rest)
 }
 
 impl Active<'_> {
@@ -305,5 +352,25 @@ impl Drop for Active<'_> {
     fn drop(&mut self) {
         let doing = self.doing;
         self.job.count(|activity| *activity.of(doing) -= 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_prefix_ends_where_a_part_of_the_url_does() {
+        let below = |url, prefix| below(url, prefix).map(str::to_string);
+        assert_eq!(below("https://data.example/a/b", "https://data.example"), Some("/a/b".to_string()));
+        assert_eq!(below("https://data.example/a/b", "https://data.example/"), Some("a/b".to_string()));
+        assert_eq!(below("https://data.example/a?v=1", "https://data.example/a"), Some("?v=1".to_string()));
+        assert_eq!(below("https://data.example/a", "https://data.example/a"), Some(String::new()));
+        for other in
+            ["https://data.example.evil/a", "https://data.example:8080/a", "https://data.example@evil/a"]
+        {
+            assert_eq!(below(other, "https://data.example"), None, "{other}");
+        }
+        assert_eq!(below("https://data.example/ab", "https://data.example/a"), None);
     }
 }

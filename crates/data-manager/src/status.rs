@@ -41,6 +41,8 @@ pub enum FailureKind {
     NoRoom,
     /// The disk failed.
     Disk,
+    /// Our code or a source of the user's own panicked.
+    Panicked,
 }
 
 /// All that is known of one chunk.
@@ -124,6 +126,8 @@ pub struct Totals {
     pub failures: u64,
     /// Chunks found damaged since the start.
     pub damaged: u64,
+    /// Tasks that panicked since the start.
+    pub panics: u64,
     /// Requests open now.
     pub connections: u64,
 }

@@ -14,7 +14,8 @@ use data_manager::data_manager::{DataManagerImpl, Parts};
 use data_manager::error::ErrorKind;
 use data_manager::event::Event;
 use data_manager::options::{Mirror, Network};
-use fixture::{PATIENCE, Said, Stock, World, assert_nothing_wrong, expect_event, stocked};
+use data_manager::status::FailureKind;
+use fixture::{PATIENCE, Said, Stock, World, assert_nothing_wrong, expect_event, first_outcomes, stocked};
 use origin::{Fault, Plan, RetryAfter, Site};
 
 fn one() -> Stock {
@@ -75,6 +76,11 @@ fn a_date_is_understood_and_an_absurd_wish_is_cut_to_five_minutes() {
     }
 }
 
+/// How many chunks have parts in staging.
+fn staged(world: &World) -> usize {
+    std::fs::read_dir(world.path().join("hold/.staging")).unwrap().count()
+}
+
 /// A world whose hold knows a second origin as a mirror.
 fn mirrored(stock: &Stock) -> (World, origin::Origin, DataManagerImpl) {
     let world = stocked(std::slice::from_ref(stock));
@@ -96,6 +102,63 @@ fn a_mirror_serves_what_its_source_cannot() {
         assert_nothing_wrong(&hold, std::slice::from_ref(&stock));
         assert!(second.bytes_sent() >= stock.bytes_in_all(), "{fault:?}");
     }
+}
+
+#[test]
+fn an_object_that_is_not_at_its_first_place_is_asked_for_at_the_next_at_once() {
+    for status in [401, 403, 404, 410] {
+        // Long enough for several requests, so that each of them has to turn to the mirror.
+        let stock = Stock::new(1, &[("a.parquet", 10_000), ("b.parquet", 20 << 20)]);
+        let (world, second, hold) = mirrored(&stock);
+        world.origin.set_fault("", Plan::always(Fault::Status(status)));
+        let mut watch = hold.watch();
+        hold.download_chunk(stock.chunk(&world.origin, Said::Size)).unwrap();
+        let outcomes = first_outcomes(&mut watch, &[stock.id()]);
+        assert!(matches!(outcomes.last(), Some(Event::Ready(_))), "{status}: {outcomes:?}");
+        assert_nothing_wrong(&hold, std::slice::from_ref(&stock));
+        assert!(second.bytes_sent() >= stock.bytes_in_all(), "{status}");
+    }
+}
+
+#[test]
+fn an_object_that_is_at_no_place_fails_once_for_long_and_leaves_nothing_staged() {
+    let stock = one();
+    let (world, second, hold) = mirrored(&stock);
+    world.origin.set_fault("", Plan::always(Fault::Status(404)));
+    second.set_fault("", Plan::always(Fault::Status(410)));
+    let wait = announced(&hold, &world, &stock);
+    assert!(wait >= Duration::from_secs(30), "{wait:?}");
+    assert_eq!((world.origin.log().len(), second.log().len()), (1, 1));
+    let status = hold.status(stock.id()).unwrap();
+    assert_eq!(status.last_failure, Some(FailureKind::Missing));
+    assert_eq!(staged(&world), 0);
+}
+
+#[test]
+fn a_mirror_that_fails_in_passing_is_asked_again_soon_although_the_first_place_has_lost_it() {
+    let stock = one();
+    let (world, second, hold) = mirrored(&stock);
+    world.origin.set_fault("", Plan::always(Fault::Status(404)));
+    second.set_fault("", Plan::always(Fault::ResetBeforeAnswer));
+    let wait = announced(&hold, &world, &stock);
+    assert!(wait < Duration::from_secs(5), "{wait:?}");
+    second.clear_faults();
+    hold.wait_chunk(stock.id(), PATIENCE).unwrap();
+}
+
+#[test]
+fn a_mirror_of_a_host_is_not_asked_for_what_another_host_has() {
+    let stock = one();
+    let world = stocked(std::slice::from_ref(&stock));
+    let second = world.runtime.block_on(origin::Origin::start(stock.on(Site::new()))).unwrap();
+    // A prefix that ends within a name: every path below it begins with other letters.
+    let prefix = world.origin.url("st");
+    let mut options = world.options();
+    options.mirrors = vec![Mirror { prefix, others: vec![second.url("st")] }];
+    let hold = DataManagerImpl::open_with(options, Parts::default()).unwrap();
+    world.origin.set_fault("", Plan::always(Fault::Status(404)));
+    announced(&hold, &world, &stock);
+    assert!(second.log().is_empty());
 }
 
 #[test]
@@ -193,6 +256,7 @@ fn places_that_must_not_be_called_are_not_called_and_not_tried_again() {
         let Event::Failed { reason: said, next_try, .. } = failed else { unreachable!() };
         assert!(said.contains(reason), "{place}: {said}");
         assert_eq!(next_try, None, "{place}: asking again cannot help");
+        assert_eq!(staged(&world), 0, "{place}: nothing is left of what may not be had");
         hold.delete_chunk(stock.id());
         hold.wait_gone(stock.id(), PATIENCE).unwrap();
     }

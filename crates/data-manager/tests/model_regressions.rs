@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use data_manager::assignment::{Assignment, Dropping, Priority};
+use data_manager::data_source::SourceErrorKind;
 use data_manager::event::Event;
 use data_manager::verify::Verify;
-use host::sim::{Fault, Times};
+use host::sim::{Fault, SimDisk, Times};
 
 #[cfg(test)]
 #[path = "model/look.rs"]
@@ -242,4 +243,32 @@ fn a_disk_that_has_room_again_is_used_again_without_a_restart() {
     world.pass(Duration::from_mins(1));
     assert_eq!(world.list(), [1, 2, 3, 4, 5]);
     assert!(world.sim.disk().list(Path::new(".staging")).unwrap().is_empty());
+}
+
+#[test]
+fn a_chunk_staged_where_a_sync_failed_moves_to_another_directory_and_leaves_nothing_behind() {
+    let mut world = World::new(13);
+    let other = SimDisk::new(14);
+    // Less room there, so that everything begins on the first disk.
+    other.capacity(1 << 30);
+    world.more.push(other);
+    world.open().unwrap();
+    let staged = |sim: &SimDisk| sim.disk().list(Path::new(".staging")).unwrap().len();
+    // It has its directory there, and waits for its next try.
+    world.source.set(4, Manner::Fails(SourceErrorKind::Busy));
+    world.call(|hold| hold.download_chunk(chunk(4, 0))).unwrap();
+    world.expect(|event| matches!(event, Event::Failed { .. }));
+    assert_eq!((staged(&world.sim), staged(&world.more[0])), (1, 0));
+    world.sim.fail_sync_next();
+    world.call(|hold| hold.download_chunk(chunk(2, 0))).unwrap();
+    world.expect(|event| matches!(event, Event::Paused { .. }));
+    world.source.set(4, Manner::Good);
+    world.pass(Duration::from_mins(2));
+    assert_eq!(world.list(), [2, 4], "the other disk takes what the first one cannot");
+    assert!(world.standing().is_empty());
+    world.cut_power();
+    world.open().unwrap();
+    world.pass(MOMENT);
+    assert_eq!(world.list(), [2, 4]);
+    assert_eq!((staged(&world.sim), staged(&world.more[0])), (0, 0));
 }

@@ -98,6 +98,11 @@ impl Disks {
         }
     }
 
+    /// Whether a directory takes no more writes until the next start.
+    pub(crate) fn is_poisoned(&self, dir: u16) -> bool {
+        self.rooms.get(usize::from(dir)).is_some_and(|room| room.poison.is_some())
+    }
+
     /// The directory for a download of `bytes` more, or why there is none.
     ///
     /// Staged parts are continued where they are; other chunks go where there is the most room.

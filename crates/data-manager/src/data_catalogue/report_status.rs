@@ -81,6 +81,7 @@ impl State {
             removed: self.counters.removed,
             failures: self.counters.failures,
             damaged: self.counters.damaged,
+            panics: self.counters.panics,
             ..Totals::default()
         }
     }

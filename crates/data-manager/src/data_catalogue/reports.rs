@@ -64,22 +64,24 @@ impl State {
         self.disks.grow(task, bytes.saturating_sub(staged), effects)
     }
 
-    /// A download ended without a chunk.
+    /// A download ended without a chunk. `staged_bytes` is what it left in staging; `None` if nothing, not even a directory.
     pub(crate) fn not_published(
         &mut self,
         (id, task): (ChunkId, u64),
-        staged_bytes: u64,
+        staged_bytes: Option<u64>,
         (error, random): (DownloadError, u64),
         now: Duration,
         effects: &mut Effects,
     ) {
         self.leave_staging(id, task);
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.actual = Actual::Nothing;
-            if let Some((dir, bytes)) = &mut entry.staged {
-                self.disks.adjust_staged(*dir, *bytes, staged_bytes);
-                *bytes = staged_bytes;
-            }
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if !matches!(entry.actual, Actual::Staging { task: running, .. } if running == task) {
+            return;
+        }
+        entry.actual = Actual::Nothing;
+        if let Some((dir, bytes)) = entry.staged {
+            self.disks.adjust_staged(dir, bytes, staged_bytes.unwrap_or(0));
+            entry.staged = staged_bytes.map(|staged_bytes| (dir, staged_bytes));
         }
         self.failed(id, error, random, now, effects);
     }
@@ -105,6 +107,7 @@ impl State {
         if is_failure {
             entry.attempts = entry.attempts.saturating_add(1);
             self.counters.failures += 1;
+            self.counters.panics += u64::from(error.kind == DownloadErrorKind::Panicked);
         }
         let delay = error.backoff(entry.attempts, random);
         entry.not_before = delay.map_or(Duration::MAX, |delay| now.saturating_add(delay));

@@ -70,6 +70,7 @@ pub(crate) struct Counters {
     pub(crate) removed: u64,
     pub(crate) failures: u64,
     pub(crate) damaged: u64,
+    pub(crate) panics: u64,
 }
 
 /// Room that a download of unknown size is given before it knows better.
@@ -460,6 +461,13 @@ impl State {
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             let Some(wanted) = entry.wanted.clone() else { continue };
             let bytes = wanted.bytes().unwrap_or(FIRST_ROOM_BYTES);
+            if let Some((dir, staged_bytes)) = entry.staged
+                && self.disks.is_poisoned(dir)
+            {
+                // Nothing is acknowledged there any more: it starts over elsewhere. The next start removes what stays.
+                self.disks.adjust_staged(dir, staged_bytes, 0);
+                entry.staged = None;
+            }
             let (staged_dir, staged_bytes) =
                 entry.staged.map_or((None, 0), |(dir, bytes)| (Some(dir), bytes));
             let dir = match self.disks.choose(staged_dir, bytes.saturating_sub(staged_bytes), effects) {

@@ -23,6 +23,8 @@ use crate::source::{SimSource, id, pass};
 /// The machine, and the hold that runs on it.
 pub(crate) struct World {
     pub(crate) sim: SimDisk,
+    /// The disks of further data directories.
+    pub(crate) more: Vec<SimDisk>,
     pub(crate) source: SimSource,
     pub(crate) options: Options,
     life: Option<Life>,
@@ -54,7 +56,7 @@ impl World {
     pub(crate) fn new(seed: u64) -> World {
         let mut options = Options::new("/sim");
         options.limits.free_bytes_min = 0;
-        World { sim: SimDisk::new(seed), source: SimSource::default(), options, life: None }
+        World { sim: SimDisk::new(seed), more: Vec::new(), source: SimSource::default(), options, life: None }
     }
 
     /// The same with a hold on it.
@@ -71,7 +73,7 @@ impl World {
         let entered = runtime.enter();
         let parts = Parts {
             clock: Some(Clock::custom(Arc::new(VirtualTime(Instant::now())))),
-            disks: vec![self.sim.disk()],
+            disks: std::iter::once(&self.sim).chain(&self.more).map(SimDisk::disk).collect(),
             sources: vec![("sim".to_string(), source)],
             runtime: Some(Handle::current()),
         };
@@ -181,6 +183,7 @@ impl World {
         self.sim.crash_at(self.sim.calls() + 1);
         self.life = None;
         self.sim.crash();
+        self.more.iter().for_each(SimDisk::crash);
     }
 
     pub(crate) fn restart(&mut self) {

@@ -128,6 +128,7 @@ fn failure_word(kind: FailureKind) -> &'static str {
         FailureKind::Damaged => "damaged",
         FailureKind::NoRoom => NO_ROOM,
         FailureKind::Disk => "disk",
+        FailureKind::Panicked => "panic",
         _ => "source",
     }
 }
