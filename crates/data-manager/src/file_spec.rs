@@ -71,7 +71,7 @@ fn check(chunk: DataChunk) -> std::result::Result<CheckedChunk, String> {
 impl FileSpec {
     /// Reads a file's name and its URL, whose fragment may say the file's size and digests.
     ///
-    /// A path from the root is taken as a file URL; in both, a `#` that belongs to the path is written `%23`.
+    /// A path from the root is taken as a file URL, which is fetched only where files are allowed; in both, a `#` that belongs to the path is written `%23`.
     pub(crate) fn parse(name: &str, url_text: &str) -> std::result::Result<FileSpec, String> {
         check_file_name(name)?;
         let of_file = |reason: String| format!("file {}: {reason}", shown(name));

@@ -182,7 +182,12 @@ fn stage(shared: &Arc<Shared>, target: &Target, order: Order) -> Result<(Arc<Job
 async fn fetch_and_publish(job: &Arc<Job>, target: &Target, cancel: &Cancel) -> Result<(), DownloadError> {
     download(job, cancel).await?;
     let (reply, published) = oneshot::channel();
-    let gone = || DownloadError::new(DownloadErrorKind::Cancelled, "the hold is closing");
+    // Publishers outlive every task, unless they panic.
+    let gone = || {
+        let reason = "its publisher has panicked";
+        job.shared.catalogue.poison(target.source.dir(), reason);
+        DownloadError::new(DownloadErrorKind::Panicked, reason)
+    };
     // From here on it cannot be cancelled: a deletion meanwhile hides the chunk once it is published.
     if !target.publisher.give(Work::Publish { job: Arc::clone(job), reply }).await {
         return Err(gone());

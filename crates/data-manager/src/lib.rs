@@ -16,7 +16,7 @@
 //!     dataset_id: [1u8; 32],
 //!     block_range: 0..35,
 //!     files: HashMap::from([
-//!         ("file.parquet".to_string(), "file:///srv/chunks/file.parquet".to_string())
+//!         ("file.parquet".to_string(), "https://data.example/file.parquet".to_string())
 //!     ]),
 //! };
 //! data_manager.download_chunk(chunk)?;
@@ -39,12 +39,18 @@
 //! # let url = format!("file://{}#size=4", source.display());
 //! # let data_dir = home.path().join("data");
 //! use std::collections::HashMap;
+//! use std::sync::Arc;
 //! use std::time::Duration;
 //! use data_manager::data_chunk::{DataChunk, DataChunkRef};
-//! use data_manager::data_manager::DataManagerImpl;
+//! use data_manager::data_source::DataSource;
+//! use data_manager::data_manager::{DataManagerImpl, Parts};
 //! use data_manager::options::Options;
+//! use data_manager::sources::FileSource;
 //!
-//! let hold = DataManagerImpl::open(Options::new(data_dir))?;
+//! // Our own descriptors may name files of this machine; nobody else's may.
+//! let files: Arc<dyn DataSource> = Arc::new(FileSource);
+//! let parts = Parts { sources: vec![("file".to_string(), files)], ..Parts::default() };
+//! let hold = DataManagerImpl::open_with(Options::new(data_dir), parts)?;
 //! let files = HashMap::from([("blocks.parquet".to_string(), url)]);
 //! hold.download_chunk(DataChunk { id: [1; 32], dataset_id: [7; 32], block_range: 0..36, files })?;
 //!

@@ -12,7 +12,7 @@ pub struct Options {
     /// What may change while running.
     pub limits: Limits,
     /// Which addresses may be asked. Default: public ones only, so that a descriptor from elsewhere cannot make this
-    /// machine call its own network.
+    /// machine call its own network. Files of this machine are another matter: see [`crate::sources::FileSource`].
     pub network: Network,
     /// Other places that hold the same objects, tried when the first fails or stalls.
     pub mirrors: Vec<Mirror>,

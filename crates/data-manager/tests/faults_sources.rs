@@ -11,9 +11,11 @@ use std::time::{Duration, SystemTime};
 
 use data_manager::data_chunk::DataChunkRef;
 use data_manager::data_manager::{DataManagerImpl, Parts};
+use data_manager::data_source::DataSource;
 use data_manager::error::ErrorKind;
 use data_manager::event::Event;
 use data_manager::options::{Mirror, Network};
+use data_manager::sources::FileSource;
 use data_manager::status::FailureKind;
 use fixture::{PATIENCE, Said, Stock, World, assert_nothing_wrong, expect_event, first_outcomes, stocked};
 use origin::{Fault, Plan, RetryAfter, Site};
@@ -247,6 +249,8 @@ fn places_that_must_not_be_called_are_not_called_and_not_tried_again() {
         ("http://2130706433/a".to_string(), "loopback"),
         ("http://[::ffff:169.254.169.254]/a".to_string(), "link-local"),
         ("gopher://host/a".to_string(), "no source serves"),
+        ("file:///etc/hosts".to_string(), "files of this machine are not read"),
+        ("/etc/hosts".to_string(), "files of this machine are not read"),
     ] {
         let mut watch = hold.watch();
         let mut chunk = stock.chunk(&world.origin, Said::Nothing);
@@ -261,6 +265,30 @@ fn places_that_must_not_be_called_are_not_called_and_not_tried_again() {
         hold.wait_gone(stock.id(), PATIENCE).unwrap();
     }
     assert!(world.origin.log().is_empty());
+}
+
+#[test]
+fn a_file_of_this_machine_is_read_only_where_its_source_is_registered_whatever_the_network() {
+    let stock = one();
+    let world = stocked(std::slice::from_ref(&stock));
+    let file = world.path().join("a.parquet");
+    std::fs::write(&file, stock.bytes(0)).unwrap();
+    let mut chunk = stock.chunk(&world.origin, Said::Nothing);
+    chunk.files = [("a.parquet".to_string(), file.to_str().unwrap().to_string())].into();
+    // Private addresses are allowed here, and files are not for that.
+    let hold = world.open();
+    let mut watch = hold.watch();
+    hold.download_chunk(chunk.clone()).unwrap();
+    let outcomes = first_outcomes(&mut watch, &[stock.id()]);
+    assert!(matches!(outcomes.last(), Some(Event::Failed { next_try: None, .. })), "{outcomes:?}");
+    hold.close();
+    drop(hold);
+    let source: Arc<dyn DataSource> = Arc::new(FileSource);
+    let parts = Parts { sources: vec![("file".to_string(), source)], ..Parts::default() };
+    let hold = DataManagerImpl::open_with(world.options(), parts).unwrap();
+    hold.download_chunk(chunk).unwrap();
+    hold.wait_chunk(stock.id(), PATIENCE).unwrap();
+    assert_nothing_wrong(&hold, std::slice::from_ref(&stock));
 }
 
 /// Takes down every field of every span and event.

@@ -89,6 +89,7 @@ async fn only_regular_files_of_this_machine_are_read() {
         (url("file:///dev/null"), SourceErrorKind::Permanent),
         (url("file://elsewhere.example/etc/hosts"), SourceErrorKind::Refused),
         (url("file:///etc/hosts%00"), SourceErrorKind::Refused),
+        (url("file:///srv/..%2Fetc/hosts"), SourceErrorKind::Refused),
     ] {
         let shown = request.url.to_string();
         let error = FileSource.fetch(request).await.expect_err(&shown);

@@ -58,6 +58,10 @@ pub(crate) struct GlobalArguments {
     /// Fetch from loopback and private addresses too (link-local ones are always refused)
     #[arg(long, global = true)]
     pub(crate) allow_private: bool,
+    /// Fetch files of this machine too, named by file:// URLs and paths: for descriptors that you wrote or imported
+    /// yourself
+    #[arg(long, global = true)]
+    pub(crate) allow_files: bool,
     /// Fetch at most this much a second over all downloads, such as 10MiB/s
     #[arg(long, global = true, value_name = "RATE", value_parser = parse_rate)]
     pub(crate) limit_rate: Option<u64>,

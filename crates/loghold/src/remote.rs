@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use data_manager::data_source::{DataSource, FetchRequest, Listed, SourceError, SourceErrorKind, redacted};
-use data_manager::sources::Sources;
+use data_manager::sources::{FileSource, Sources};
 use futures_util::StreamExt;
 use tokio::runtime::Runtime;
 use url::Url;
@@ -35,7 +35,9 @@ impl Remote {
     pub(crate) fn new(settings: &Settings) -> Outcome<Remote> {
         let runtime = runtime()?;
         let within = runtime.enter();
-        let sources = Sources::new(settings.source_options())?;
+        let mut sources = Sources::new(settings.source_options())?;
+        // What is asked here was named on the command line, and not by a descriptor.
+        sources.register("file", Arc::new(FileSource));
         drop(within);
         Ok(Remote { sources, runtime })
     }

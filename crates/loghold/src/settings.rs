@@ -3,8 +3,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use data_manager::data_manager::Parts;
+use data_manager::data_source::DataSource;
 use data_manager::options::{DataDir, Network, Options};
+use data_manager::sources::FileSource;
 
 use crate::args::{GlobalArguments, OutputFormat};
 use crate::exit::{Failure, Outcome};
@@ -18,6 +22,7 @@ const DATA_DIR_VARIABLE: &str = "LOGHOLD_DATA_DIR";
 pub(crate) struct Settings {
     data_dirs: Vec<PathBuf>,
     options: Options,
+    allows_files: bool,
     pub(crate) format: OutputFormat,
     pub(crate) is_quiet: bool,
     pub(crate) is_verbose: bool,
@@ -51,6 +56,7 @@ impl Settings {
         Settings {
             data_dirs,
             options,
+            allows_files: arguments.allow_files,
             format: if arguments.json { OutputFormat::Json } else { arguments.output },
             is_quiet: arguments.quiet,
             is_verbose: arguments.verbose,
@@ -64,6 +70,14 @@ impl Settings {
                 .hint(format!("give --data-dir DIR, or set {DATA_DIR_VARIABLE}")));
         }
         Ok(self.options.clone())
+    }
+
+    /// What the hold is put together from: with a source of this machine's files, where they are allowed.
+    pub(crate) fn hold_parts(&self) -> Parts {
+        let file: Option<Arc<dyn DataSource>> =
+            if self.allows_files { Some(Arc::new(FileSource)) } else { None };
+        let sources = file.map(|source| ("file".to_string(), source)).into_iter().collect();
+        Parts { sources, ..Parts::default() }
     }
 
     /// The directories that were named, none when none were.

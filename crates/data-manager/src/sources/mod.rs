@@ -33,14 +33,16 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// The sources that come with this crate: `file`, `http`, `https` and, with the feature `object-store`, `s3`, `gs`,
-    /// `az` and `abfs`.
+    /// The sources that may be asked for whatever a descriptor names: `http`, `https` and, with the feature
+    /// `object-store`, `s3`, `gs`, `az` and `abfs`.
+    ///
+    /// Files of this machine are not among them: a descriptor from elsewhere could have any file copied that the process
+    /// may read. Who writes the descriptors registers [`FileSource`] for `file`.
     ///
     /// # Errors
     /// `Invalid` or `Io` if a certificate file or a proxy setting cannot be used.
     pub fn new(options: &Options) -> Result<Sources> {
         let mut sources = Sources::default();
-        sources.register("file", Arc::new(FileSource));
         let http: Arc<dyn DataSource> = Arc::new(HttpSource::new(options, Clock::system())?);
         sources.register("http", Arc::clone(&http));
         sources.register("https", http);
@@ -67,15 +69,15 @@ impl Sources {
     /// [`SourceErrorKind::Refused`] for a scheme that nothing is registered for; the message names the known ones.
     pub fn get(&self, url: &Url) -> std::result::Result<Arc<dyn DataSource>, SourceError> {
         self.by_scheme.get(url.scheme()).map(Arc::clone).ok_or_else(|| {
-            let known = self.by_scheme.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            SourceError::new(
-                SourceErrorKind::Refused,
-                format!(
-                    "{}: no source serves the scheme {:?}; known are {known}",
-                    redacted(url),
-                    url.scheme()
-                ),
-            )
+            let why = if url.scheme() == "file" {
+                "files of this machine are not read, so that a descriptor from elsewhere cannot have them copied; allow \
+                 them by registering sources::FileSource in Parts::sources (--allow-files)"
+                    .to_string()
+            } else {
+                let known = self.by_scheme.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                format!("no source serves the scheme {:?}; known are {known}", url.scheme())
+            };
+            SourceError::new(SourceErrorKind::Refused, format!("{}: {why}", redacted(url)))
         })
     }
 }

@@ -19,7 +19,7 @@ fn with_three_chunks() -> Program {
         })
         .collect();
     program.write("chunks.jsonl", descriptors.join("\n"));
-    let run = program.run(&["chunk", "get", "chunks.jsonl"]);
+    let run = program.run(&["chunk", "get", "chunks.jsonl", "--allow-files"]);
     assert_eq!(run.code, 0, "{run:?}");
     program
 }
@@ -44,7 +44,7 @@ fn what_was_got_is_listed_in_order_of_blocks() {
 #[test]
 fn getting_the_same_again_changes_nothing_and_other_content_is_refused() {
     let program = with_three_chunks();
-    assert_eq!(program.run(&["chunk", "get", "chunks.jsonl"]).code, 0);
+    assert_eq!(program.run(&["chunk", "get", "chunks.jsonl", "--allow-files"]).code, 0);
     let other = descriptor(1, 0, 11, "file:///nowhere");
     let run = program.run_with(&["chunk", "get", "-"], &other);
     assert_eq!(run.code, 1, "{run:?}");
@@ -152,7 +152,7 @@ fn a_damaged_chunk_is_healed_from_its_source() {
     let program = with_three_chunks();
     let file = program.run(&["chunk", "files", "trial", "--blocks", "0..10"]).stdout;
     damage(file.trim_end().as_ref());
-    let run = program.run(&["chunk", "verify", "--json"]);
+    let run = program.run(&["chunk", "verify", "--json", "--allow-files"]);
     assert_eq!(run.code, 0, "{run:?}");
     let report = run.json();
     assert_eq!((&report[0]["id"], &report[0]["is_healed"]), (&Value::from(id_of(1)), &Value::from(true)));
@@ -168,7 +168,7 @@ fn a_damaged_chunk_whose_source_is_gone_ends_with_5() {
     let file = program.run(&["chunk", "files", "trial", "--blocks", "0..10"]).stdout;
     damage(file.trim_end().as_ref());
     remove(&program.path("source/1.parquet"));
-    let run = program.run(&["chunk", "verify", "0x0101", "0x0202", "--rate", "10MiB/s"]);
+    let run = program.run(&["chunk", "verify", "0x0101", "0x0202", "--rate", "10MiB/s", "--allow-files"]);
     assert_eq!(run.code, 5, "{run:?}");
     assert!(
         run.stdout.contains(&id_of(1)) && run.stderr.contains("1 damaged chunk could not be healed"),

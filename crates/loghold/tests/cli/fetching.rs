@@ -45,6 +45,17 @@ fn loopback_is_refused_unless_private_addresses_are_allowed() {
 }
 
 #[test]
+fn a_file_of_this_machine_is_refused_unless_files_are_allowed() {
+    let program = Program::new();
+    let file = program.write("secret", "of mine");
+    let wanted = descriptor(1, 0, 10, file.to_str().unwrap());
+    let run = program.run_with(&["chunk", "get", "-", "--allow-private"], &wanted);
+    assert_eq!(run.code, 6, "{run:?}");
+    assert!(run.stderr.contains("--allow-files"), "{}", run.stderr);
+    assert_eq!(program.run_with(&["chunk", "get", "-", "--allow-files"], &wanted).code, 0);
+}
+
+#[test]
 fn a_file_that_is_not_there_ends_with_6_alone_and_with_4_beside_others() {
     let served = Served::start(&[("one", 5)]);
     let program = Program::new();

@@ -27,7 +27,7 @@ fn a_directory_in_sqds_layout_is_imported_and_got() {
     let descriptors = lines(&run);
     assert_eq!(descriptors.len(), 2);
     assert_eq!(descriptors[0]["dataset_id"], "s3://moonbeam");
-    let get = program.run_with(&["chunk", "get", "-"], &run.stdout);
+    let get = program.run_with(&["chunk", "get", "-", "--allow-files"], &run.stdout);
     assert_eq!(get.code, 0, "{get:?}");
     assert_eq!(program.run(&["chunk", "find", "s3://moonbeam", "4057097"]).code, 0);
 }
@@ -93,7 +93,7 @@ fn a_manifest_is_imported_from_where_it_lies() {
     let run = program.run(&["chunk", "import", "portal/manifest.json"]);
     assert_eq!(run.code, 0, "{run:?}");
     assert!(run.stderr.contains("MD5"), "{}", run.stderr);
-    assert_eq!(program.run_with(&["chunk", "get", "-"], &run.stdout).code, 0);
+    assert_eq!(program.run_with(&["chunk", "get", "-", "--allow-files"], &run.stdout).code, 0);
     assert_eq!(program.run(&["chunk", "find", "contracts", "9"]).code, 0);
     let elsewhere =
         ["chunk", "import", "portal/manifest.json", "--base-url", "https://data.example/contracts", "-q"];

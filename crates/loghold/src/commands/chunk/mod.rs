@@ -30,7 +30,7 @@ pub(crate) struct Context {
 impl Context {
     /// Opens the hold: takes the data directories' locks and loads the catalogue.
     fn hold(&self) -> Outcome<DataManagerImpl> {
-        Ok(DataManagerImpl::open(self.settings.hold_options()?)?)
+        Ok(DataManagerImpl::open_with(self.settings.hold_options()?, self.settings.hold_parts())?)
     }
 }
 
