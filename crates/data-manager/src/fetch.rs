@@ -116,15 +116,15 @@ async fn attempt(job: &Job, pour: &mut Pour, fruitless: u32) -> Result<(), Downl
 }
 
 /// Waits for a lane. A chunk whose requests are all silent asks for nothing else until one of them has moved or ended: it
-/// would only be waited for in more places.
+/// would only be waited for in more places. Where most are silent, it asks for one thing first.
 async fn enter(job: &Job, source: &str) -> Result<Lane, DownloadError> {
     let is_retry = job.attempts > 0;
     // One that has failed before may wait for long; its chunk's place is another's meanwhile.
     let _pausing = is_retry.then(|| job.pausing());
     loop {
-        job.not_silent().await;
+        job.not_held(source).await;
         let lane = job.shared.lanes.enter(job.turn(), source, is_retry).await?;
-        if !job.is_silent() {
+        if !job.is_held(source) {
             return Ok(lane);
         }
     }
@@ -167,11 +167,12 @@ impl Asked<'_> {
             Late::Answer(answer) => {
                 let response = answer?;
                 self.lane.answered();
+                job.answered();
                 Ok(response)
             }
             Late::Beside(beside) => {
                 self.blame(job, &too_slow("and another request was faster"));
-                Ok(self.turn_to(beside))
+                Ok(self.turn_to(job, beside))
             }
             Late::GaveWay => Err(too_slow("and others waited for its place")),
             Late::Never => Err(too_slow("which is longer than it usually takes")),
@@ -206,9 +207,10 @@ impl Asked<'_> {
     }
 
     /// Goes on with the request that was made beside it.
-    fn turn_to(&mut self, beside: Beside) -> FetchResponse {
+    fn turn_to(&mut self, job: &Job, beside: Beside) -> FetchResponse {
         self.lane = beside.lane;
         self.lane.takes_over();
+        job.answered();
         self.url = beside.url;
         beside.response
     }
@@ -395,7 +397,7 @@ async fn after_stall(
         }
         () = sleep(STALL_MAX) => return Err(too_slow(format!("nothing came for {STALL_MAX:?}"))),
     };
-    *body = asked.turn_to(beside).body;
+    *body = asked.turn_to(job, beside).body;
     Ok(piece)
 }
 

@@ -156,7 +156,12 @@ impl Health {
 
     /// The time within which 95 of 100 requests had their first byte; `None` until enough are known.
     pub(crate) fn first_byte_p95(&self) -> Option<Duration> {
-        self.first_bytes.percentile_95()
+        self.first_bytes.estimate_95(COUNT_MIN)
+    }
+
+    /// The same out of however few are known; `None` if it is none.
+    pub(crate) fn first_byte_usual(&self) -> Option<Duration> {
+        self.first_bytes.estimate_95(1)
     }
 
     fn close(&mut self) {
@@ -244,8 +249,8 @@ impl FirstBytes {
         }
     }
 
-    fn percentile_95(&self) -> Option<Duration> {
-        if self.total < COUNT_MIN {
+    fn estimate_95(&self, count_min: u16) -> Option<Duration> {
+        if self.total < count_min {
             return None;
         }
         let wanted = u32::from(self.total) * 95 / 100;

@@ -67,6 +67,8 @@ struct Activity {
     moving: u32,
     overdue: u32,
     pausing: u32,
+    /// Whether a source has answered any request of this try.
+    is_answered: bool,
     /// What the catalogue was last told, and whether somebody is telling it now.
     told_idle: bool,
     is_telling: bool,
@@ -233,16 +235,26 @@ impl Job {
         Active { job: self, doing }
     }
 
-    /// Whether all requests of this chunk are silent.
-    pub(crate) fn is_silent(&self) -> bool {
-        self.activity().is_silent()
+    /// A source has answered.
+    pub(crate) fn answered(&self) {
+        self.count(|activity| activity.is_answered = true);
+    }
+
+    /// Whether the chunk is to ask for nothing else until what it asked for is answered or has ended: all its requests are
+    /// silent, or it has not been answered yet by a source that is silent to most.
+    pub(crate) fn is_held(&self, source: &str) -> bool {
+        let activity = self.activity();
+        let has_one_out = !activity.is_answered && activity.moving + activity.overdue > 0;
+        let is_silent = activity.is_silent();
+        drop(activity);
+        is_silent || (has_one_out && self.shared.lanes.is_mostly_silent(source))
     }
 
     /// Returns when it is not so.
-    pub(crate) async fn not_silent(&self) {
+    pub(crate) async fn not_held(&self, source: &str) {
         loop {
             let moved = self.moved.notified();
-            if !self.is_silent() {
+            if !self.is_held(source) {
                 return;
             }
             moved.await;

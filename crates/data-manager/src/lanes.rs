@@ -1,7 +1,7 @@
 //! Lanes: who may have a request open, in order of urgency, as many as are useful, and none to a source that rests.
 //! Refuses to make requests: it gives out guards.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,8 +20,9 @@ use crate::window::Window;
 /// A request that has been silent for this long no longer keeps others from starting, until it has bytes.
 const OVERDUE_MIN: Duration = Duration::from_millis(20);
 const OVERDUE_MAX: Duration = Duration::from_secs(2);
-/// The same while nothing is known of the source.
-const OVERDUE_FIRST: Duration = Duration::from_millis(100);
+/// The same while nothing is known of the source, and when its first requests have been silent for so long already.
+const OVERDUE_FIRST: Duration = Duration::from_millis(150);
+const OVERDUE_NEXT: Duration = Duration::from_millis(25);
 
 /// A request that has been silent for this long after it became overdue gives way; doubled from try to try.
 const GIVE_WAY: Duration = Duration::from_millis(500);
@@ -62,6 +63,8 @@ struct Inner {
     counted: u32,
     /// All requests, overdue ones included.
     open: u32,
+    /// Those that count and have been answered.
+    moving: u32,
     waiting: BTreeMap<(Turn, u64), Waiter>,
     last_waiter: u64,
     last_lane: u64,
@@ -87,10 +90,14 @@ struct Waiter {
 struct SourceState {
     health: Health,
     open: u32,
-    /// Those of them that wait for their first byte for longer than is usual.
-    overdue: u32,
+    /// Those of them that wait for their first byte for longer than is usual, by when they were sent.
+    overdue: BTreeSet<(Duration, u64)>,
+    /// Those of them that have been answered.
+    answered: usize,
     /// When it last answered anything.
     answered_at: Option<Duration>,
+    /// When the youngest of the requests that it has answered was sent.
+    outrun_before: Duration,
 }
 
 /// The right to have one request open to one source. Dropping it gives it to the next in turn.
@@ -134,6 +141,7 @@ impl Lanes {
             limits,
             counted: 0,
             open: 0,
+            moving: 0,
             waiting: BTreeMap::new(),
             last_waiter: 0,
             last_lane: 0,
@@ -207,8 +215,14 @@ impl Lanes {
     }
 
     pub(crate) fn patience(&self, source: &str, attempts: u32) -> Patience {
-        let p95 = self.shared.lock().sources.get(source).and_then(|state| state.health.first_byte_p95());
-        let overdue = p95.map_or(OVERDUE_FIRST, |p95| p95.saturating_mul(4).clamp(OVERDUE_MIN, OVERDUE_MAX));
+        let inner = self.shared.lock();
+        let state = inner.sources.get(source);
+        let usual = state.and_then(|state| state.health.first_byte_usual());
+        let p95 = state.and_then(|state| state.health.first_byte_p95());
+        let is_silent = state.is_some_and(|state| !state.overdue.is_empty());
+        drop(inner);
+        let unknown = if is_silent { OVERDUE_NEXT } else { OVERDUE_FIRST };
+        let overdue = usual.map_or(unknown, |usual| usual.saturating_mul(4).clamp(OVERDUE_MIN, OVERDUE_MAX));
         let first_byte = p95.map_or(FIRST_BYTE_FIRST, |p95| p95.saturating_mul(16));
         let doubled = first_byte.max(FIRST_BYTE_MIN).saturating_mul(1 << attempts.min(5));
         // Doubled as well, so that a source that is only slow is waited for in the end, however many want its place.
@@ -220,6 +234,12 @@ impl Lanes {
     pub(crate) fn is_shunned(&self, source: &str) -> bool {
         let now = self.shared.clock.monotonic();
         self.shared.lock().sources.get(source).is_some_and(|state| state.health.is_shunned(now))
+    }
+
+    /// Whether more requests to a source are silent for longer than is usual than it answers, be it the source's fault or
+    /// that of what they ask for.
+    pub(crate) fn is_mostly_silent(&self, source: &str) -> bool {
+        self.shared.lock().sources.get(source).is_some_and(|state| state.overdue.len() > state.answered)
     }
 
     /// How long a source is to be left alone.
@@ -307,7 +327,7 @@ impl Inner {
                 self.ask_to_leave(|_| true);
                 break;
             }
-            if self.counted >= self.window.limit() {
+            if self.counted >= self.counted_max() {
                 self.window.is_short();
                 break;
             }
@@ -338,6 +358,12 @@ impl Inner {
         self.open < self.limits.connections_max
     }
 
+    /// The window is for those that move bytes. As long as nothing does, twice as many may be asked for as are silent already.
+    fn counted_max(&self) -> u32 {
+        let silent = if self.moving == 0 { self.open - self.counted } else { 0 };
+        self.window.limit().saturating_add(silent)
+    }
+
     fn is_source_full(&self, source: &str) -> bool {
         self.sources.get(source).is_some_and(|state| {
             // A source that is late with most is not asked for more than the window holds, overdue or not.
@@ -361,8 +387,10 @@ impl Inner {
         self.sources.entry(source.to_string()).or_insert_with(|| SourceState {
             health: Health::new(),
             open: 0,
-            overdue: 0,
+            overdue: BTreeSet::new(),
+            answered: 0,
             answered_at: None,
+            outrun_before: Duration::ZERO,
         })
     }
 
@@ -408,9 +436,12 @@ impl Inner {
 }
 
 impl SourceState {
-    /// Whether most requests wait for their first byte for longer than is usual.
+    /// Whether most requests wait for their first byte for longer than is usual. Those that were sent before one that has
+    /// been answered say nothing of the source: what they ask for hangs.
     fn is_late(&self) -> bool {
-        self.overdue > self.open / 2
+        let late = self.overdue.range((self.outrun_before, 0)..).count();
+        let outrun = self.overdue.len() - late;
+        late > usize::try_from(self.open).unwrap_or(usize::MAX).saturating_sub(outrun) / 2
     }
 }
 
@@ -426,8 +457,11 @@ impl Lane {
             let now = self.shared.clock.monotonic();
             let mut inner = self.shared.lock();
             inner.counted -= 1;
+            inner.moving -= u32::from(self.is_answered);
             if let Some(state) = inner.sources.get_mut(&self.source) {
-                state.overdue += u32::from(!self.is_answered);
+                if !self.is_answered {
+                    state.overdue.insert((self.started, self.number));
+                }
                 // If this is the probe, it says nothing for so long that another may.
                 state.health.on_cancelled(now);
             }
@@ -453,12 +487,15 @@ impl Lane {
     /// The first byte is here.
     pub(crate) fn answered(&mut self) {
         self.moves();
-        self.is_answered = true;
         self.is_reported = true;
         let now = self.shared.clock.monotonic();
         let mut inner = self.shared.lock();
+        let is_first = !std::mem::replace(&mut self.is_answered, true);
+        inner.moving += u32::from(is_first);
         if let Some(state) = inner.sources.get_mut(&self.source) {
+            state.answered += usize::from(is_first);
             state.answered_at = Some(now);
+            state.outrun_before = state.outrun_before.max(self.started);
             state.health.on_success(now.saturating_sub(self.started));
         }
     }
@@ -468,8 +505,9 @@ impl Lane {
         let mut inner = self.shared.lock();
         if !std::mem::replace(&mut self.is_counted, true) {
             inner.counted += 1;
+            inner.moving += u32::from(self.is_answered);
             if let Some(state) = inner.sources.get_mut(&self.source) {
-                state.overdue -= u32::from(!self.is_answered);
+                state.overdue.remove(&(self.started, self.number));
             }
         }
         inner.forget_silent(self.number);
@@ -527,13 +565,15 @@ impl Drop for Lane {
         inner.open -= 1;
         if self.is_counted {
             inner.counted -= 1;
+            inner.moving -= u32::from(self.is_answered);
             inner.window.on_end();
         }
         inner.hedges -= u32::from(self.is_hedge);
         inner.forget_silent(self.number);
         if let Some(state) = inner.sources.get_mut(&self.source) {
             state.open -= 1;
-            state.overdue -= u32::from(!self.is_counted && !self.is_answered);
+            state.answered -= usize::from(self.is_answered);
+            state.overdue.remove(&(self.started, self.number));
             if !self.is_reported {
                 state.health.on_cancelled(now);
             }

@@ -63,6 +63,20 @@ impl Queue {
 
     /// Takes the chunk whose turn it is.
     pub(crate) fn pop(&mut self, now: Duration) -> Option<ChunkId> {
+        self.ripen(now);
+        self.due.pop_first().map(|turn| turn.id)
+    }
+
+    /// Takes the chunk whose turn would be last among those of the priority whose turn it is.
+    pub(crate) fn pop_last(&mut self, now: Duration) -> Option<ChunkId> {
+        self.ripen(now);
+        let end = Turn { due_ms: u64::MAX, id: [u8::MAX; 32], ..*self.due.first()? };
+        let turn = *self.due.range(..=end).next_back()?;
+        self.due.remove(&turn);
+        Some(turn.id)
+    }
+
+    fn ripen(&mut self, now: Duration) {
         while let Some(&(at, turn)) = self.later.first() {
             if at > now {
                 break;
@@ -70,7 +84,6 @@ impl Queue {
             self.later.pop_first();
             self.due.insert(turn);
         }
-        self.due.pop_first().map(|turn| turn.id)
     }
 
     /// When the next waiting chunk becomes due.
@@ -118,5 +131,15 @@ mod tests {
         assert_eq!(queue.pop(Duration::from_secs(4)), None);
         assert_eq!(queue.next_time(), Some(Duration::from_secs(5)));
         assert_eq!(queue.pop(Duration::from_secs(5)), Some([1; 32]));
+    }
+
+    #[test]
+    fn the_last_one_is_taken_among_those_of_the_highest_priority() {
+        let mut queue = Queue::default();
+        for turn in [turn(1, 0, 5 << 30, 1), turn(1, 0, 9 << 30, 2), turn(0, 0, 20 << 30, 3)] {
+            queue.push(turn, Duration::ZERO, Duration::ZERO);
+        }
+        let order: Vec<u8> = std::iter::from_fn(|| queue.pop_last(Duration::ZERO)).map(|id| id[0]).collect();
+        assert_eq!(order, [2, 1, 3]);
     }
 }

@@ -456,7 +456,7 @@ impl State {
         if self.is_full() {
             return None;
         }
-        while let Some(id) = self.queue.pop(now) {
+        while let Some(id) = self.next_in_queue(now) {
             let task = self.next_task();
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             let Some(wanted) = entry.wanted.clone() else { continue };
@@ -494,6 +494,13 @@ impl State {
             return Some(Action::Download { task, wanted, dir, attempts: entry.attempts, cancel, progress });
         }
         None
+    }
+
+    /// Where most of what was started waits for its source, what comes first in the queue may be what hangs: every second
+    /// chunk is taken from its other end.
+    fn next_in_queue(&mut self, now: Duration) -> Option<ChunkId> {
+        let is_mostly_idle = self.idle > self.chunks_in_flight_max / 4 && self.last_task.is_multiple_of(2);
+        if is_mostly_idle { self.queue.pop_last(now) } else { self.queue.pop(now) }
     }
 
     /// When `next_action` may have a new answer without any event.

@@ -98,3 +98,43 @@ fn a_source_of_which_nothing_is_known_has_fifteen_seconds_for_its_first_byte() {
     assert_eq!(lanes.patience(SOURCE, 0).first_byte, Duration::from_secs(15));
     assert_eq!(lanes.patience(SOURCE, 9).first_byte, FIRST_BYTE_MAX);
 }
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_younger_ones_have_outrun_do_not_make_their_source_late() {
+    let (lanes, clock) = lanes(64);
+    let mut hanging = Vec::new();
+    for number in 0..8 {
+        let mut lane = enter(&lanes, number, false).await.unwrap();
+        lane.overdue();
+        hanging.push(lane);
+    }
+    clock.advance(Duration::from_millis(5));
+    for number in 0..20 {
+        let mut lane = enter(&lanes, number, false).await.unwrap();
+        clock.advance(Duration::from_millis(5));
+        lane.answered();
+    }
+    assert!(enter(&lanes, 9, false).await.is_some(), "what they ask for hangs, and not the source");
+    assert!(lanes.is_mostly_silent(SOURCE));
+    drop(hanging);
+    assert!(!lanes.is_mostly_silent(SOURCE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_nothing_moves_twice_as_many_as_are_silent_are_asked_for() {
+    let (lanes, _clock) = lanes(64);
+    let mut open = Vec::new();
+    let mut counts = Vec::new();
+    for _ in 0..3 {
+        while let Some(lane) = enter(&lanes, 0, false).await {
+            open.push(lane);
+        }
+        counts.push(open.len());
+        open.iter_mut().for_each(Lane::overdue);
+    }
+    assert_eq!(counts, [8, 24, 56]);
+    open[0].answered();
+    let more: Vec<Lane> =
+        [enter(&lanes, 0, false).await, enter(&lanes, 1, false).await].into_iter().flatten().collect();
+    assert_eq!(more.len(), 2, "one of eight moves");
+}
