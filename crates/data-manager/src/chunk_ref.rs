@@ -254,6 +254,11 @@ impl Place {
         &self.names
     }
 
+    /// Whether its chunk lies in another program's layout.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.foreign_path.is_some()
+    }
+
     /// Which data directory it is in.
     pub(crate) fn dir(&self) -> u16 {
         self.dir

@@ -377,7 +377,14 @@ impl DataCatalogue {
         self.change(|state, now, effects| state.damaged(id, reason, again, now, effects))
     }
 
-    pub(crate) fn found_ready(&self, record: Record) -> bool {
-        self.change(|state, _, effects| state.found_ready(record, effects))
+    /// Takes the id of a directory that the catalogue does not know, to look at it while nobody publishes or removes it.
+    /// `None` if the id is known.
+    pub(crate) fn begin_judging(&self, id: ChunkId) -> Option<u64> {
+        self.change(|state, now, _| state.begin_judging(id, now))
+    }
+
+    /// Gives the id back; `found` is the record of a directory that is whole.
+    pub(crate) fn judged(&self, id: ChunkId, task: u64, found: Option<Record>) {
+        self.change(|state, now, effects| state.judged((id, task), found, now, effects));
     }
 }

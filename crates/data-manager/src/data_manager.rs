@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use host::{Clock, Disk};
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
 use crate::assignment::{Assignment, Priority};
 use crate::bandwidth::Bandwidth;
@@ -37,6 +36,9 @@ use crate::verify::{self, Verification, Verify};
 
 /// Chunks in one assignment; more are refused before anything is touched.
 const ASSIGNMENT_CHUNKS_MAX: usize = 4 << 20;
+
+/// Files of all chunks in one assignment: as many as four for each of the most chunks, at several hundred bytes each.
+const ASSIGNMENT_FILES_MAX: usize = 4 * ASSIGNMENT_CHUNKS_MAX;
 
 /// Keeps chunks at hand.
 pub trait DataManager: Send + Sync {
@@ -220,13 +222,7 @@ impl DataManagerImpl {
     /// As [`DataManagerImpl::download_chunk`].
     pub fn apply(&self, assignment: Assignment) -> Result<()> {
         self.check_open()?;
-        if assignment.chunks.len() > ASSIGNMENT_CHUNKS_MAX {
-            let message = format!(
-                "the assignment has {} chunks, and at most {ASSIGNMENT_CHUNKS_MAX} are taken: split it over more workers",
-                assignment.chunks.len()
-            );
-            return Err(Error::new(ErrorKind::Invalid, message));
-        }
+        check_size(assignment.chunks.iter().map(|(chunk, _)| chunk.files.len()))?;
         let Assignment { id, chunks, drop } = assignment;
         let mut wanted: HashMap<ChunkId, Wanted> = HashMap::with_capacity(chunks.len());
         for (chunk, priority) in chunks {
@@ -386,10 +382,10 @@ impl DataManagerImpl {
     /// `Closed`.
     pub fn verify(&self, what: Verify) -> Result<Verification> {
         self.check_open()?;
-        let (reply, report) = oneshot::channel();
+        let (reporter, verification) = verify::verification();
         let shared = Arc::clone(&self.inner.shared);
-        self.inner.tasks.spawn(verify::verify(shared, self.inner.sources.clone(), what, reply));
-        Ok(Verification { report })
+        self.inner.tasks.spawn(verify::verify(shared, self.inner.sources.clone(), what, reporter));
+        Ok(verification)
     }
 
     // ---- limits, and the end ----
@@ -531,6 +527,23 @@ fn drop_repeated_parts(opened: &mut Opened, mut seen: HashSet<ChunkId>) -> Resul
     Ok(())
 }
 
+/// Whether an assignment is one that a worker can hold, by the number of files of each chunk.
+fn check_size(files: impl ExactSizeIterator<Item = usize>) -> Result<()> {
+    let chunk_count = files.len();
+    let refused =
+        |what: String| Err(Error::new(ErrorKind::Invalid, format!("{what}: split it over more workers")));
+    if chunk_count > ASSIGNMENT_CHUNKS_MAX {
+        let most = ASSIGNMENT_CHUNKS_MAX;
+        return refused(format!("the assignment has {chunk_count} chunks, and at most {most} are taken"));
+    }
+    let file_count = files.fold(0usize, usize::saturating_add);
+    if file_count > ASSIGNMENT_FILES_MAX {
+        let most = ASSIGNMENT_FILES_MAX;
+        return refused(format!("the assignment has {file_count} files, and at most {most} are taken"));
+    }
+    Ok(())
+}
+
 fn check_options(options: &Options) -> Result<()> {
     if options.data_dirs.is_empty() {
         return Err(Error::new(
@@ -557,4 +570,23 @@ fn check_limits(limits: &Limits) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_assignment_of_too_many_chunks_or_files_is_refused_by_its_counts() {
+        let refusal = |chunks: usize, files: usize| {
+            let checked = check_size(std::iter::repeat_n(files, chunks));
+            checked.err().map(|error| (error.kind(), error.to_string()))
+        };
+        assert_eq!(refusal(ASSIGNMENT_CHUNKS_MAX, 4), None);
+        let (kind, message) = refusal(ASSIGNMENT_CHUNKS_MAX + 1, 0).unwrap();
+        assert!(kind == ErrorKind::Invalid && message.contains("4194305 chunks"), "{message}");
+        let (kind, message) = refusal(ASSIGNMENT_CHUNKS_MAX / 16 + 1, 64).unwrap();
+        assert!(kind == ErrorKind::Invalid && message.contains("16777280 files"), "{message}");
+        assert!(refusal(3, usize::MAX).is_some(), "the sum does not overflow");
+    }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use host::Disk;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use url::Url;
 
 use crate::assignment::Priority;
@@ -50,13 +50,47 @@ pub struct VerifyReport {
     pub damaged: Vec<(ChunkId, String)>,
 }
 
+/// How far a verification is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct VerifyProgress {
+    /// Chunks that were looked at, whatever was found.
+    pub chunks_done: u64,
+    /// Chunks to look at.
+    pub chunks_total: u64,
+    /// Bytes that were read, or need not be any more.
+    pub bytes_done: u64,
+    /// Bytes to read.
+    pub bytes_total: u64,
+}
+
 /// A verification under way. Dropping it does not stop it.
 #[derive(Debug)]
 pub struct Verification {
-    pub(crate) report: oneshot::Receiver<VerifyReport>,
+    /// `None` once it has answered.
+    report: Option<oneshot::Receiver<VerifyReport>>,
+    progress: watch::Receiver<VerifyProgress>,
+}
+
+/// The other end of a [`Verification`].
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    report: oneshot::Sender<VerifyReport>,
+    progress: watch::Sender<VerifyProgress>,
+}
+
+/// A verification to be, for whoever asks and for whoever does it.
+pub(crate) fn verification() -> (Reporter, Verification) {
+    let (report_in, report) = oneshot::channel();
+    let (progress_in, progress) = watch::channel(VerifyProgress::default());
+    (Reporter { report: report_in, progress: progress_in }, Verification { report: Some(report), progress })
 }
 
 impl Verification {
+    /// How far it is now.
+    pub fn progress(&self) -> VerifyProgress {
+        *self.progress.borrow()
+    }
+
     /// Waits for the end, blocking the thread.
     ///
     /// Returns `None` if the hold was closed before.
@@ -64,12 +98,15 @@ impl Verification {
     /// # Panics
     /// Inside an async task: use [`Verification::finished`] there.
     pub fn wait(self) -> Option<VerifyReport> {
-        self.report.blocking_recv().ok()
+        self.report?.blocking_recv().ok()
     }
 
-    /// Waits for the end. Returns `None` if the hold was closed before.
-    pub async fn finished(self) -> Option<VerifyReport> {
-        self.report.await.ok()
+    /// Waits for the end. Returns `None` if the hold was closed before, or if it has answered already; a wait that was given
+    /// up may be begun again.
+    pub async fn finished(&mut self) -> Option<VerifyReport> {
+        let report = self.report.as_mut()?.await.ok();
+        self.report = None;
+        report
     }
 }
 
@@ -134,22 +171,31 @@ fn judge(shared: &Shared, source: &LocalDataSource, path: &Path) -> io::Result<(
         return Ok(());
     }
     match scan::look(source.disk(), source.dir(), path) {
-        // A whole chunk that the catalogue does not know: the index was lost, or somebody put it there.
-        Seen::Chunk(record) => {
-            shared.catalogue.found_ready(record);
-            Ok(())
+        // A whole chunk that the catalogue does not know: the index was lost, or somebody put it there. Or it came and went
+        // since it was looked at; so it is looked at again by itself, with its id taken: then nobody publishes or removes it.
+        Seen::Chunk(Record { id, .. }) | Seen::Damaged { id, .. } => {
+            let Some(task) = shared.catalogue.begin_judging(id) else { return Ok(()) };
+            let judged = judge_alone(source, path);
+            let found = judged.as_ref().ok().and_then(Option::clone);
+            shared.catalogue.judged(id, task, found);
+            judged.map(drop)
         }
+        Seen::Stranger => Ok(()),
+    }
+}
+
+/// Puts an incomplete directory aside, or returns the record of a whole one. Its id is the caller's.
+fn judge_alone(source: &LocalDataSource, path: &Path) -> io::Result<Option<Record>> {
+    match scan::look(source.disk(), source.dir(), path) {
+        Seen::Chunk(record) => Ok(Some(record)),
         Seen::Damaged { id, reason } => {
-            // Looked at again, because it may have been on its way in or out meanwhile.
-            let is_stray = !shared.catalogue.is_known(&id)
-                && !matches!(source.disk().stat(path), Err(error) if is_absent(&error));
-            if is_stray {
+            if !matches!(source.disk().stat(path), Err(error) if is_absent(&error)) {
                 tracing::warn!(chunk = hex_id(&id), %reason, "an incomplete directory in a chunk's place is put aside");
                 source.put_aside(&id, path)?;
             }
-            Ok(())
+            Ok(None)
         }
-        Seen::Stranger => Ok(()),
+        Seen::Stranger => Ok(None),
     }
 }
 
@@ -196,7 +242,7 @@ pub(crate) async fn verify(
     shared: Arc<Shared>,
     sources: Vec<Arc<LocalDataSource>>,
     what: Verify,
-    reply: oneshot::Sender<VerifyReport>,
+    reporter: Reporter,
 ) {
     let ids = if what.chunks.is_empty() {
         let snapshot = shared.catalogue.snapshot();
@@ -208,28 +254,43 @@ pub(crate) async fn verify(
     };
     let rate = Bandwidth::new(what.bytes_per_second_max);
     let mut found = VerifyReport::default();
-    for id in ids {
-        let Some(pin) = shared.catalogue.get(&id) else { continue };
-        let dir = usize::from(pin.resident().place().dir());
-        let Some(source) = sources.get(dir) else { continue };
-        match verify_chunk(&shared, source, &pin, &rate, &mut found).await {
-            Ok(()) => {}
-            Err(error) => {
-                if let Some(reason) = report(&shared, source, pin.resident(), &error) {
-                    found.damaged.push((id, reason));
-                }
-            }
+    let progress = &reporter.progress;
+    let sizes: Vec<(ChunkId, u64)> = ids.into_iter().map(|id| (id, bytes_to_read(&shared, &id))).collect();
+    progress.send_modify(|progress| {
+        progress.chunks_total = u64::try_from(sizes.len()).unwrap_or(u64::MAX);
+        progress.bytes_total = sizes.iter().map(|(_, bytes)| *bytes).fold(0, u64::saturating_add);
+    });
+    let mut ended = 0u64;
+    for (id, bytes) in sizes {
+        if let Some(pin) = shared.catalogue.get(&id)
+            && let Some(source) = sources.get(usize::from(pin.resident().place().dir()))
+            && let Err(error) = verify_chunk(&shared, source, &pin, (&rate, progress), &mut found).await
+            && let Some(reason) = report(&shared, source, pin.resident(), &error)
+        {
+            found.damaged.push((id, reason));
         }
+        ended = ended.saturating_add(bytes);
+        // What was damaged, or went away meanwhile, is not read to its end.
+        progress.send_modify(|progress| {
+            progress.chunks_done += 1;
+            progress.bytes_done = ended;
+        });
     }
     // Whoever asked may have stopped waiting.
-    drop(reply.send(found));
+    drop(reporter.report.send(found));
+}
+
+/// Nothing is read of a chunk that has no digests, or is not there.
+fn bytes_to_read(shared: &Shared, id: &ChunkId) -> u64 {
+    let pin = shared.catalogue.get(id);
+    pin.filter(|pin| !pin.resident().place().is_foreign()).map_or(0, |pin| pin.bytes())
 }
 
 async fn verify_chunk(
     shared: &Shared,
     source: &LocalDataSource,
     pin: &ChunkRef,
-    rate: &Bandwidth,
+    (rate, progress): (&Bandwidth, &watch::Sender<VerifyProgress>),
     found: &mut VerifyReport,
 ) -> io::Result<()> {
     let record = pin.resident().record();
@@ -249,6 +310,7 @@ async fn verify_chunk(
                 shared.pool.blocking(|| hash(source.disk(), &path.join(&file.name), segment, file.size));
             values.push(value?);
             found.bytes += bytes;
+            progress.send_modify(|progress| progress.bytes_done += bytes);
             tokio::task::yield_now().await;
         }
         if file_hash(file.size, &values) != Some(file.blake3) {

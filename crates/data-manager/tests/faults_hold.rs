@@ -7,8 +7,9 @@ mod fixture;
 use std::time::Duration;
 
 use data_manager::assignment::{Assignment, Dropping, Priority};
-use data_manager::data_chunk::DataChunkRef;
+use data_manager::data_chunk::{DataChunk, DataChunkRef};
 use data_manager::data_manager::{DataManagerImpl, Parts};
+use data_manager::error::ErrorKind;
 use data_manager::event::Event;
 use data_manager::options::DataDir;
 use data_manager::verify::Verify;
@@ -241,6 +242,40 @@ fn an_assignment_drops_the_old_only_when_the_new_is_there() {
     assert_eq!(left, [2, 3, 4].map(wide_id));
 }
 
+/// Makes a descriptor one that must be refused.
+type Spoil<'a> = &'a dyn Fn(&mut DataChunk);
+
+#[test]
+fn an_assignment_with_one_chunk_that_is_too_large_is_refused_whole_before_the_disk_is_touched() {
+    let stock = [small(1), small(2), small(3)];
+    let world = stocked(&stock);
+    let hold = world.open();
+    hold.download_chunk(stock[0].chunk(&world.origin, Said::Size)).unwrap();
+    hold.wait_chunk(stock[0].id(), PATIENCE).unwrap();
+    let asked = world.origin.log().len();
+    let too_many_files = |chunk: &mut DataChunk| {
+        chunk.files = (0..65).map(|file| (format!("{file}.parquet"), world.origin.url("x"))).collect();
+    };
+    let too_many_bytes = |chunk: &mut DataChunk| {
+        chunk.files = ["a.parquet", "b.parquet"]
+            .map(|name| (name.to_string(), format!("{}#size={}", world.origin.url(name), u64::MAX)))
+            .into();
+    };
+    let cases: [(Spoil<'_>, &str); 2] = [(&too_many_files, "64"), (&too_many_bytes, "2^64")];
+    for (spoil, reason) in cases {
+        let mut bad = stock[2].chunk(&world.origin, Said::Size);
+        spoil(&mut bad);
+        let chunks = vec![(stock[1].chunk(&world.origin, Said::Size), Priority(0)), (bad, Priority(0))];
+        let assignment = Assignment { id: "bad".to_string(), chunks, drop: Dropping::Now };
+        let error = hold.apply(assignment).unwrap_err();
+        assert!(error.kind() == ErrorKind::Invalid && error.to_string().contains(reason), "{error}");
+    }
+    assert!(hold.status(stock[1].id()).is_none() && hold.status(stock[2].id()).is_none());
+    assert_eq!(hold.list_chunks(), [stock[0].id()], "what it does not name is still here");
+    assert_eq!(world.origin.log().len(), asked);
+    assert_eq!(std::fs::read_dir(world.path().join("hold/.staging")).unwrap().count(), 0);
+}
+
 #[test]
 fn damage_on_disk_is_found_by_verify_and_healed() {
     let stock: Vec<Stock> = (1..=3).map(small).collect();
@@ -268,6 +303,24 @@ fn damage_on_disk_is_found_by_verify_and_healed() {
     hold.wait_chunk(stock[1].id(), PATIENCE).unwrap();
     assert_nothing_wrong(&hold, &stock);
     assert_eq!(hold.list_chunks().len(), 3);
+}
+
+#[test]
+fn a_verification_counts_every_byte_it_reads_and_ends_at_its_total() {
+    let stock: Vec<Stock> = (1..=3).map(|number| Stock::new(number, &[("a.parquet", 9 << 20)])).collect();
+    let world = stocked(&stock);
+    let hold = world.open();
+    for each in &stock {
+        hold.download_chunk(each.chunk(&world.origin, Said::Size)).unwrap();
+        hold.wait_chunk(each.id(), PATIENCE).unwrap();
+    }
+    let mut verification = hold.verify(Verify::default()).unwrap();
+    let report = world.runtime.block_on(verification.finished()).unwrap();
+    let reached = verification.progress();
+    assert_eq!((report.sound, report.bytes), (3, 27 << 20));
+    assert_eq!((reached.chunks_done, reached.chunks_total), (3, 3));
+    assert_eq!((reached.bytes_done, reached.bytes_total), (27 << 20, 27 << 20));
+    assert_eq!(world.runtime.block_on(verification.finished()), None, "it answers once");
 }
 
 #[test]

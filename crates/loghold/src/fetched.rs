@@ -20,7 +20,7 @@ use crate::settling::{Patience, Settling};
 use crate::stop_signal::StopSignal;
 
 /// How often progress is shown.
-const TICK: Duration = Duration::from_millis(200);
+pub(crate) const TICK: Duration = Duration::from_millis(200);
 
 /// How many failures are told one by one, unless everything is to be told.
 const FAILURES_SAID_MAX: usize = 20;

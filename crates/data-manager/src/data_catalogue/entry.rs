@@ -110,6 +110,14 @@ impl Entry {
 }
 
 impl Content {
+    pub(crate) fn of_record(record: &Record) -> Content {
+        Content {
+            dataset_id: record.dataset_id,
+            block_range: record.block_range.clone(),
+            names: Arc::clone(&record.names),
+        }
+    }
+
     pub(crate) fn of(chunk: &CheckedChunk) -> Content {
         let names: Vec<&str> = chunk.files.iter().map(|file| file.name.as_str()).collect();
         Content {

@@ -110,11 +110,7 @@ impl State {
     /// A chunk found at start that was to be removed when the last run ended.
     pub(crate) fn found_unwanted(&mut self, record: Record, now: Duration) {
         let id = record.id;
-        let content = Content {
-            dataset_id: record.dataset_id,
-            block_range: record.block_range.clone(),
-            names: Arc::clone(&record.names),
-        };
+        let content = Content::of_record(&record);
         let actual = Actual::Retired { resident: Weak::new(), record, end: End::Removed, is_recorded: true };
         self.entries.insert(id, Entry::new(Some(content), actual, now));
         self.removals.push_back(id);
@@ -271,21 +267,58 @@ impl State {
         true
     }
 
-    /// A complete chunk that was on disk but not in the catalogue.
-    pub(crate) fn found_ready(&mut self, mut record: Record, effects: &mut Effects) -> bool {
-        let id = record.id;
+    /// Somebody is to look at a directory whose id nothing is known of: until [`State::judged`] nothing starts for the id.
+    pub(crate) fn begin_judging(&mut self, id: ChunkId, now: Duration) -> Option<u64> {
         if self.roster.get(&id).is_some() || self.entries.contains_key(&id) {
-            return false;
+            return None;
         }
+        let task = self.next_task();
+        let mut entry = Entry::new(None, Actual::Removing { task, record: None }, now);
+        entry.staged = self.leftovers.remove(&id);
+        self.entries.insert(id, entry);
+        Some(task)
+    }
+
+    /// The directory was looked at. One that is whole becomes ready, unless something else was asked for under its id.
+    pub(crate) fn judged(
+        &mut self,
+        (id, task): (ChunkId, u64),
+        found: Option<Record>,
+        now: Duration,
+        effects: &mut Effects,
+    ) {
+        let is_this =
+            |entry: &Entry| matches!(entry.actual, Actual::Removing { task: running, .. } if running == task);
+        let Some(entry) = self.entries.get_mut(&id).filter(|entry| is_this(entry)) else { return };
+        effects.wakes = true;
+        entry.actual = Actual::Nothing;
+        let content = entry.content.as_ref();
+        let is_asked_for = |record: &Record| content.is_none_or(|asked| *asked == Content::of_record(record));
+        if let Some(record) = found.filter(is_asked_for) {
+            if let Some(staged) = self.entries.remove(&id).and_then(|entry| entry.staged) {
+                self.leftovers.insert(id, staged);
+            }
+            self.found_ready(record, effects);
+        } else if entry.wanted.is_some() {
+            self.queue.push(entry.turn(id), entry.not_before, now);
+        } else if entry.staged.is_some() {
+            self.removals.push_back(id);
+        } else {
+            self.entries.remove(&id);
+        }
+    }
+
+    /// A complete chunk that was on disk but not in the catalogue.
+    fn found_ready(&mut self, mut record: Record, effects: &mut Effects) {
+        let id = record.id;
         record.sequence = self.next_sequence();
         self.disks.adjust(record.dir, record.bytes, 0);
-        let Some(resident) = self.roster.resident(&record) else { return false };
+        let Some(resident) = self.roster.resident(&record) else { return };
         self.roster.insert(resident);
         self.intents.push_back(Intent::Keep(record));
         effects.is_news = true;
         effects.wakes = true;
         self.reached(id, effects);
-        true
     }
 
     /// The whole wanted set: what is in it becomes desired, everything else is dropped as `goal` says.
@@ -564,3 +597,7 @@ fn same_content(id: &ChunkId, here: &Content, asked: &Content) -> Result<()> {
     );
     Err(Error::new(ErrorKind::Conflict, message))
 }
+
+#[cfg(test)]
+#[path = "../../tests/unit/state.rs"]
+mod tests;

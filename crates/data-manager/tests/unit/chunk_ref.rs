@@ -37,7 +37,7 @@ pub(crate) fn resident(dataset: u8, block_range: BlockRange, sequence: u64) -> A
     Resident::new(&record, place)
 }
 
-fn places() -> (Places, Arc<Wakes>) {
+pub(crate) fn places() -> (Places, Arc<Wakes>) {
     let wakes = Arc::new(Wakes::default());
     let wake: Arc<dyn Wake> = Arc::<Wakes>::clone(&wakes);
     let roots = ["/disk0", "/disk1"].map(|root| Arc::from(Path::new(root)));

@@ -197,3 +197,17 @@ fn a_data_directory_has_one_owner_at_a_time() {
     stderr.read_to_string(&mut rest).unwrap();
     assert_eq!(ended(child).code, 143, "{line}{rest}");
 }
+
+#[test]
+fn a_verification_says_how_far_it_is() {
+    let program = Program::new();
+    let file = program.write("source/a.parquet", [1; 8_000]);
+    let one = descriptor(1, 0, 10, &format!("file://{}#size=8000", file.display()));
+    assert_eq!(program.run_with(&["chunk", "get", "-", "--allow-files"], &one).code, 0);
+    // Slow enough for a line, which comes every five seconds where there is no terminal.
+    let run = program.run(&["chunk", "verify", "--rate", "1KiB/s"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.stderr.contains("of 1 chunks, ") && run.stderr.contains("B/s"), "{}", run.stderr);
+    let quiet = program.run(&["chunk", "verify", "-q"]);
+    assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
+}

@@ -5,16 +5,20 @@ use std::collections::HashMap;
 
 use data_manager::data_chunk::{ChunkId, hex_id};
 use data_manager::data_manager::DataManagerImpl;
-use data_manager::verify::{Verify, VerifyReport};
+use data_manager::verify::{Verification, Verify, VerifyProgress, VerifyReport};
+use host::Clock;
 use serde::Serialize;
 
 use crate::args::VerifyArguments;
 use crate::commands::chunk::Context;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::fetched::{End, Wanted, fetch};
+use crate::fetched::{End, TICK, Wanted, fetch};
 use crate::output::print_rows;
+use crate::progress::{Overall, Progress};
 use crate::quantity::{counted, show_bytes};
+use crate::runtime::runtime;
 use crate::settling::{PATIENCE, Patience, Settling};
+use crate::stop_signal::StopSignal;
 
 /// A chunk that was found damaged.
 #[derive(Debug, Serialize)]
@@ -34,9 +38,7 @@ pub(crate) fn run(context: &Context, arguments: &VerifyArguments) -> Outcome<Exi
     let chunks =
         arguments.ids.iter().map(|prefix| prefix.resolve(&known)).collect::<Outcome<Vec<ChunkId>>>()?;
     let verification = hold.verify(Verify { chunks, bytes_per_second_max: arguments.rate })?;
-    let report = verification
-        .wait()
-        .ok_or_else(|| Failure::new(Exit::Error, "the hold was closed before everything was read"))?;
+    let report = read_back(context, verification)?;
     let (settling, end) = heal(context, &hold, &report)?;
     hold.close();
     say(context, &report);
@@ -58,6 +60,46 @@ pub(crate) fn run(context: &Context, arguments: &VerifyArguments) -> Outcome<Exi
         )
         .hint("they are put aside in .quarantine; fetch them anew with `loghold chunk get`")),
         _ => Ok(Exit::Done),
+    }
+}
+
+/// Waits until all is read, and shows how far that is.
+fn read_back(context: &Context, mut verification: Verification) -> Outcome<VerifyReport> {
+    runtime()?.block_on(async {
+        let mut stop = StopSignal::listen()?;
+        let mut progress = Progress::new(context.notes);
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let clock = Clock::system();
+        let began = clock.monotonic();
+        let end = loop {
+            let reached = verification.progress();
+            tokio::select! {
+                report = verification.finished() => break report.ok_or_else(|| {
+                    Failure::new(Exit::Error, "the hold was closed before everything was read")
+                }),
+                exit = stop.received() => {
+                    break Err(Failure::new(exit, "stopped before everything was read"));
+                }
+                _ = ticks.tick() => {
+                    progress.show(clock.monotonic().saturating_sub(began), &overall(reached), &[]);
+                }
+            }
+        };
+        progress.finish();
+        end
+    })
+}
+
+fn overall(reached: VerifyProgress) -> Overall {
+    let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
+    Overall {
+        chunks_ready: count(reached.chunks_done),
+        chunks_given_up: 0,
+        chunks_all: count(reached.chunks_total),
+        bytes_done: reached.bytes_done,
+        bytes_all: Some(reached.bytes_total),
+        bytes_fetched: reached.bytes_done,
     }
 }
 
