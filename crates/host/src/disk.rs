@@ -13,6 +13,7 @@ use crate::lock::{DirLock, LockError};
 use crate::media::{Media, Onto, Open};
 use crate::path::{inside, invalid, split};
 use crate::real::Real;
+use crate::watch::Watch;
 
 /// A directory tree, real or simulated. Cloning is cheap, all clones are the same disk.
 ///
@@ -167,6 +168,14 @@ impl Disk {
             Err(LockError::Io(cause)) => Err(LockError::Io(failed("lock", &self.root.join(path), cause))),
             Err(held) => Err(held),
         }
+    }
+
+    /// Begins to watch an existing file for writes by anybody, without polling it.
+    ///
+    /// In the simulation every wait ends at once and says that something may have changed.
+    pub fn watch(&self, path: &Path) -> io::Result<Watch> {
+        let watching = self.at("watch", path, |path| self.media.watch(path))?;
+        Ok(Watch::new(self.root.join(path).into(), watching))
     }
 
     fn open_as(&self, what: &'static str, path: &Path, how: Open) -> io::Result<File> {

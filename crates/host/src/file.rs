@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::disk::failed;
+use crate::map::{Bytes, Map};
 use crate::media::Content;
 
 /// An open file. Cloning is cheap, all clones are the same open file; it closes when the last one is dropped.
@@ -88,6 +89,19 @@ impl File {
     /// The simulation has no cache: nothing happens there.
     pub fn evict(&self) -> io::Result<()> {
         self.content.evict().map_err(|cause| self.failed("evict", cause))
+    }
+
+    /// Maps the first `len` bytes, to read them without a system call each. See [`Map`] for what must hold meanwhile.
+    ///
+    /// A file that is shorter is `UnexpectedEof`. The simulation reads through instead.
+    pub fn map(&self, len: u64) -> io::Result<Map> {
+        if self.len()? < len {
+            let message = format!("the file is shorter than the {len} bytes to map");
+            return Err(self.failed("map", io::Error::new(io::ErrorKind::UnexpectedEof, message)));
+        }
+        let mapped = self.content.map(len).map_err(|cause| self.failed("map", cause))?;
+        let bytes = mapped.map_or_else(|| Bytes::Read(self.clone()), Bytes::Mapped);
+        Ok(Map::new(Arc::clone(&self.path), len, bytes))
     }
 
     fn failed(&self, what: &'static str, cause: io::Error) -> io::Error {

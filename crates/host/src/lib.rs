@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`Disk`], [`File`] | the handles that everybody holds; paths are relative to one root and no symbolic link is followed |
 //! | [`DirLock`] | one owner of a directory at a time; a dead owner's lock needs no removal |
+//! | [`Map`], [`Watch`] | a file's bytes without a system call each; a wake-up when another process writes a file |
 //! | [`Clock`] | monotonic time, a cheap coarse time for statistics, and wall time |
 //! | [`sim::SimDisk`], [`sim::ManualClock`] | the twins: power cuts, torn writes, failing calls, a clock moved by hand |
 //!
@@ -30,14 +31,18 @@ mod clock;
 mod disk;
 mod file;
 mod lock;
+mod map;
 mod media;
 mod path;
 mod publish;
 mod real;
 pub mod sim;
+mod watch;
 
 pub use clock::{Clock, TimeSource};
 pub use disk::{Disk, Entry, Kind, Space, Stat};
 pub use file::File;
 pub use lock::{DirLock, LockError};
+pub use map::Map;
 pub use publish::is_unpublished;
+pub use watch::Watch;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::disk::{Entry, Space, Stat};
 use crate::lock::LockError;
@@ -22,6 +23,7 @@ pub(crate) trait Media: fmt::Debug + Send + Sync {
     fn sync_all(&self) -> io::Result<()>;
     fn space(&self) -> io::Result<Space>;
     fn lock(&self, path: &Path) -> Result<Held, LockError>;
+    fn watch(&self, path: &Path) -> io::Result<Box<dyn Watching>>;
 }
 
 /// The bytes of one open file.
@@ -33,6 +35,20 @@ pub(crate) trait Content: fmt::Debug + Send + Sync {
     fn preallocate(&self, len: u64) -> io::Result<()>;
     fn sync(&self) -> io::Result<()>;
     fn evict(&self) -> io::Result<()>;
+    /// Maps the first `len` bytes; `None` where bytes are better read than mapped.
+    fn map(&self, len: u64) -> io::Result<Option<Box<dyn Mapped>>>;
+}
+
+/// Bytes of a file that lie in memory.
+pub(crate) trait Mapped: fmt::Debug + Send + Sync {
+    /// Copies what is at `offset` now; `None` beyond the mapped length.
+    fn copy_at(&self, buffer: &mut [u8], offset: u64) -> Option<()>;
+}
+
+/// Waits for somebody to change a file.
+pub(crate) trait Watching: fmt::Debug + Send {
+    /// Whether it changed since the last call, within the time.
+    fn wait(&mut self, timeout: Duration) -> io::Result<bool>;
 }
 
 /// A lock that is held; dropping it unlocks.

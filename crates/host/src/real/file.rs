@@ -10,7 +10,8 @@ use rustix::fs::{Advice, FallocateFlags, FileType, fadvise, fallocate, fdatasync
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::disk::not_regular;
-use crate::media::Content;
+use super::map::RealMap;
+use crate::media::{Content, Mapped};
 
 #[derive(Debug)]
 pub(super) struct RealFile(pub(super) fs::File);
@@ -49,6 +50,10 @@ impl Content for RealFile {
 
     fn evict(&self) -> io::Result<()> {
         Ok(fadvise(&self.0, 0, None, Advice::DontNeed)?)
+    }
+
+    fn map(&self, len: u64) -> io::Result<Option<Box<dyn Mapped>>> {
+        Ok(Some(Box::new(RealMap::new(&self.0, len)?)))
     }
 }
 

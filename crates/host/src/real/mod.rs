@@ -3,6 +3,8 @@
 
 mod beneath;
 mod file;
+mod map;
+mod watch;
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
@@ -10,7 +12,7 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, FileExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::Arc;
 
@@ -22,10 +24,11 @@ use rustix::io::{Errno, retry_on_intr};
 
 use beneath::Beneath;
 use file::{RealFile, regular};
+use watch::RealWatch;
 
 use crate::disk::{Entry, Kind, Space, Stat, not_regular};
 use crate::lock::LockError;
-use crate::media::{Content, Held, HeldLock, Media, Onto, Open};
+use crate::media::{Content, Held, HeldLock, Media, Onto, Open, Watching};
 
 /// Who may use what is made below the root: the process's umask decides, and the root is closed to others anyway.
 const DIR_MODE: Mode = Mode::from_raw_mode(0o777);
@@ -38,13 +41,14 @@ const PID_BYTES_MAX: usize = 16;
 
 #[derive(Debug)]
 pub(crate) struct Real {
+    root: PathBuf,
     beneath: Beneath,
 }
 
 impl Real {
     pub(crate) fn open(root: &Path) -> io::Result<Real> {
         make_root(root)?;
-        Ok(Real { beneath: Beneath::open(root)? })
+        Ok(Real { root: root.to_owned(), beneath: Beneath::open(root)? })
     }
 }
 
@@ -155,6 +159,12 @@ impl Media for Real {
         file.set_len(0).map_err(LockError::Io)?;
         file.write_all_at(format!("{}\n", process::id()).as_bytes(), 0).map_err(LockError::Io)?;
         Ok(Box::new(RealLock { _file: file }))
+    }
+
+    fn watch(&self, path: &Path) -> io::Result<Box<dyn Watching>> {
+        // By name: inotify knows no descriptors. A watch only says that it is time to look, so that a link in the way
+        // can mislead a wait, never a read.
+        Ok(Box::new(RealWatch::new(&self.root.join(path))?))
     }
 }
 

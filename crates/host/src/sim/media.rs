@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::process;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
@@ -16,7 +17,7 @@ use super::names::FileId;
 use super::state::State;
 use crate::disk::{Entry, Space, Stat};
 use crate::lock::LockError;
-use crate::media::{Content, Held, HeldLock, Media, Onto, Open};
+use crate::media::{Content, Held, HeldLock, Mapped, Media, Onto, Open, Watching};
 use crate::path::invalid;
 
 /// Offsets are signed in the system calls.
@@ -143,6 +144,11 @@ impl Media for SimMedia {
         self.call("space", |state| Ok(state.space()))
     }
 
+    fn watch(&self, path: &Path) -> io::Result<Box<dyn Watching>> {
+        self.call(format_args!("watch {}", path.display()), |state| state.stat(path).map(|_| ()))?;
+        Ok(Box::new(SimWatch))
+    }
+
     fn lock(&self, path: &Path) -> Result<Held, LockError> {
         let what = format_args!("lock {}", path.display());
         let taken = self.call(what, |state| {
@@ -252,6 +258,20 @@ impl Content for SimFile {
 
     fn evict(&self) -> io::Result<()> {
         self.media.call(format_args!("evict {}", self.id.0), |_| Ok(()))
+    }
+
+    fn map(&self, _len: u64) -> io::Result<Option<Box<dyn Mapped>>> {
+        Ok(None)
+    }
+}
+
+/// Nobody else writes to a simulated disk, and its time stands still: a wait ends at once, and the caller looks.
+#[derive(Debug)]
+struct SimWatch;
+
+impl Watching for SimWatch {
+    fn wait(&mut self, _timeout: Duration) -> io::Result<bool> {
+        Ok(true)
     }
 }
 

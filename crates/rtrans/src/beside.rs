@@ -1,0 +1,123 @@
+//! Reading a log beside its writer in another process: finding what was appended since, without a server.
+//! Refuses to take locks and to write: the writer never notices.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use host::{Disk, Watch};
+
+use crate::consumer_name::ConsumerName;
+use crate::control::Position;
+use crate::error::Error;
+use crate::format2::Chaser;
+use crate::parameters::{METADATA, METADATA_BYTES, Parameters};
+use crate::position_file;
+use crate::store::Shelf;
+use crate::tail_page::TAIL;
+use crate::format1;
+
+/// A log that somebody else may write.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    disk: Disk,
+    shelf: Shelf,
+    parameters: Parameters,
+    /// How far the files of format 2 were read. Held while they are read on, so that two readers do not do it twice.
+    chaser: Option<Mutex<Chaser>>,
+}
+
+impl Beside {
+    pub(crate) fn open(disk: &Disk) -> Result<Beside, Error> {
+        let parameters = read_parameters(disk)?;
+        if parameters.format_version == 1 {
+            let shelf = Shelf::One(format1::Shelf::open(disk, &parameters)?);
+            return Ok(Beside { disk: disk.clone(), shelf, parameters, chaser: None });
+        }
+        parameters.validate()?;
+        let chaser = Chaser::open(disk, &parameters)?;
+        let shelf = Shelf::Two(Arc::clone(chaser.shelf()));
+        Ok(Beside { disk: disk.clone(), shelf, parameters, chaser: Some(Mutex::new(chaser)) })
+    }
+
+    pub(crate) fn shelf(&self) -> &Shelf {
+        &self.shelf
+    }
+
+    pub(crate) fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// Sees what was appended since.
+    pub(crate) fn refresh(&self) -> Result<(), Error> {
+        match (&self.shelf, &self.chaser) {
+            (Shelf::One(shelf), _) => shelf.refresh(),
+            (_, Some(chaser)) => chaser.lock().unwrap_or_else(PoisonError::into_inner).read_on(),
+            (_, None) => Ok(()),
+        }
+    }
+
+    /// The positions of consumers: those in the data, and those in files, whichever are later.
+    pub(crate) fn positions(&self) -> Result<BTreeMap<ConsumerName, Position>, Error> {
+        let mut positions = match &self.chaser {
+            Some(chaser) => chaser.lock().unwrap_or_else(PoisonError::into_inner).memory().positions.clone(),
+            None => BTreeMap::new(),
+        };
+        for name in position_file::list(&self.disk)? {
+            if let Some(position) = position_file::read(&self.disk, &name)? {
+                let known = positions.entry(name).or_insert(position);
+                if position.generation > known.generation {
+                    *known = position;
+                }
+            }
+        }
+        Ok(positions)
+    }
+
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    /// Waits until the writer has written, at most for `timeout`.
+    pub(crate) fn wait(&self, timeout: Duration, is_there: impl Fn() -> bool) -> Result<(), Error> {
+        // The watch begins before the last look: what comes in between is told by it.
+        let mut watch = self.watch()?;
+        self.refresh()?;
+        if !is_there() {
+            watch.wait(timeout)?;
+        }
+        Ok(())
+    }
+
+    /// A log whose writer has not come yet, or is of format 1 and old, has no file `tail`: its parameters are watched
+    /// instead, which never change, so that the time limit is what ends the wait.
+    fn watch(&self) -> Result<Watch, Error> {
+        match self.disk.watch(Path::new(TAIL)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(self.disk.watch(Path::new(METADATA))?),
+            watch => Ok(watch?),
+        }
+    }
+}
+
+/// Reads the file `metadata`.
+pub(crate) fn read_parameters(disk: &Disk) -> Result<Parameters, Error> {
+    let file = match disk.open_file(Path::new(METADATA)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(Error::NotALog { path: disk.root().to_owned() });
+        }
+        opened => opened?,
+    };
+    // One byte more, to see that there is none.
+    let mut bytes = [0; METADATA_BYTES + 1];
+    let mut filled = 0;
+    while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, filled as u64)? {
+            0 => break,
+            read => filled = filled.saturating_add(read),
+        }
+    }
+    Parameters::decode(bytes.get(..filled).unwrap_or_default())
+}
+

@@ -1,0 +1,609 @@
+//! The group commit: many callers put records into one buffer, one of them writes and syncs it for all.
+//! Refuses to acknowledge before what was asked for is true, and to go on after a write or a sync that failed.
+//!
+//! Who leads a round owns the store. A caller that finds nobody leading leads in its own thread: for one producer
+//! there is no hand-off. While a round is written and synced, others fill the next one; its leader is appointed when
+//! the round ends. Lock order: the queue alone; nothing is written, synced, woken or called under it.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use host::Clock;
+
+use crate::chores::Chores;
+use crate::control::Control;
+use crate::error::Error;
+use crate::gather::Gather;
+use crate::ids::TransId;
+use crate::metrics::Counters;
+#[cfg(feature = "async")]
+use crate::options::Threads;
+use crate::options::{Level, Options, WhenFull};
+use crate::outgoing::Outgoing;
+use crate::round::{Outcome, Round, Seat};
+use crate::signal::Signal;
+use crate::store::Store;
+use crate::tail_page::TailPage;
+
+/// How long records may lie in memory before they are written, when nobody asks for them.
+const LINGER: Duration = Duration::from_millis(5);
+
+/// Buffers that are kept to be filled again.
+const BUFFERS_MAX: usize = 8;
+
+/// A buffer that has grown beyond this is not kept.
+const BUFFER_BYTES_MAX: usize = 1 << 20;
+
+/// The group commit of one log.
+#[derive(Debug)]
+pub(crate) struct Commit {
+    queue: Mutex<Queue>,
+    /// Room has become free.
+    room: Condvar,
+    /// As many wait as the gathering leader waits for.
+    gathered: Condvar,
+    /// Nobody leads, and somebody waits for that.
+    idle: Condvar,
+    /// There are records in memory that were not written yet: readers have them written first.
+    is_pending: AtomicBool,
+    options: Options,
+    clock: Clock,
+    tail: TailPage,
+    chores: Chores,
+    pub(crate) counters: Counters,
+    /// Told after each round, for followers.
+    pub(crate) moved: Signal,
+}
+
+/// What callers share. The lock is held for memory work only.
+#[derive(Debug)]
+struct Queue {
+    /// Records of the open round: full buffers, then the one that is filled.
+    full: VecDeque<Outgoing>,
+    open: Outgoing,
+    round: Arc<Round>,
+    /// The highest level that anybody in the open round asked for.
+    level: Level,
+    /// Threads that wait for the open round.
+    seats: Vec<Arc<Seat>>,
+    /// Somebody asked for the open round without waiting for it in a thread.
+    is_wanted: bool,
+    /// The store, while nobody leads.
+    store: Option<Store>,
+    is_gathering: bool,
+    gather: Gather,
+    /// Callers that wait until nobody leads.
+    visitors: usize,
+    /// Bytes in buffers, those included that are being written.
+    bytes: usize,
+    spare: Vec<(Vec<u8>, Vec<u32>)>,
+    epoch: u64,
+    /// Why nothing is taken any more.
+    failure: Option<Error>,
+    /// The thread that leads when no caller waits; `None` without threads of our own.
+    committer: Option<Committer>,
+}
+
+#[derive(Debug)]
+struct Committer {
+    thread: Thread,
+    seat: Arc<CommitterSeat>,
+}
+
+/// What the committer is asked to do.
+#[derive(Debug, Default)]
+pub(crate) struct CommitterSeat {
+    is_appointed: AtomicBool,
+    is_lingering: AtomicBool,
+    is_done: AtomicBool,
+}
+
+/// A place in a round.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) round: Arc<Round>,
+    /// The first record, and the id behind the last one.
+    pub(crate) first: u64,
+    pub(crate) next: u64,
+}
+
+/// What is put into a round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry<'a> {
+    pub(crate) records: &'a [(u32, &'a [u8])],
+    pub(crate) controls: &'a [Control],
+    pub(crate) level: Level,
+    pub(crate) expect_last: Option<Option<TransId>>,
+    pub(crate) epoch: Option<u64>,
+}
+
+impl Commit {
+    pub(crate) fn new(store: Store, options: &Options, clock: &Clock, tail: TailPage, chores: Chores) -> Commit {
+        let next = store.next();
+        let epoch = store.memory().epoch;
+        Commit {
+            queue: Mutex::new(Queue {
+                full: VecDeque::new(),
+                open: Outgoing::new(next, Vec::new(), Vec::new()),
+                round: Arc::default(),
+                level: Level::Memory,
+                seats: Vec::new(),
+                is_wanted: false,
+                store: Some(store),
+                is_gathering: false,
+                gather: Gather::default(),
+                visitors: 0,
+                bytes: 0,
+                spare: Vec::new(),
+                epoch,
+                failure: None,
+                committer: None,
+            }),
+            room: Condvar::new(),
+            gathered: Condvar::new(),
+            idle: Condvar::new(),
+            is_pending: AtomicBool::new(false),
+            options: options.clone(),
+            clock: clock.clone(),
+            tail,
+            chores,
+            counters: Counters::default(),
+            moved: Signal::default(),
+        }
+    }
+
+    /// Puts records and controls into the open round, all or none, and waits until they are at their level.
+    pub(crate) fn put_and_wait(&self, entry: Entry<'_>) -> Result<(Place, Level), Error> {
+        if entry.level == Level::Memory {
+            let place = self.put(entry)?;
+            return Ok((place, Level::Memory));
+        }
+        let mut queue = self.admit(&entry)?;
+        let place = queue.push(&entry, &self.options);
+        self.counters.note_put(entry.records);
+        let seat = Seat::new();
+        queue.seats.push(Arc::clone(&seat));
+        if queue.is_free() {
+            self.lead(queue);
+        } else {
+            let is_enough = queue.is_gathering
+                && queue.gather.patience().is_none_or(|(cohort, _)| queue.seats.len() >= cohort);
+            drop(queue);
+            if is_enough {
+                self.gathered.notify_one();
+            }
+        }
+        let level = self.wait(&place, &seat)?;
+        Ok((place, level))
+    }
+
+    /// Puts records and controls into the open round, all or none, and returns at once.
+    pub(crate) fn put(&self, entry: Entry<'_>) -> Result<Place, Error> {
+        let mut queue = self.admit(&entry)?;
+        let was_empty = queue.open.is_empty() && queue.full.is_empty();
+        let place = queue.push(&entry, &self.options);
+        self.counters.note_put(entry.records);
+        if entry.level > Level::Memory {
+            queue.is_wanted = true;
+        }
+        if was_empty {
+            self.is_pending.store(true, Ordering::Release);
+        }
+        let is_asked = entry.level > Level::Memory || !queue.full.is_empty();
+        let is_free = queue.is_free();
+        match queue.committer.as_ref().map(|committer| (committer.thread.clone(), Arc::clone(&committer.seat))) {
+            Some((thread, seat)) if is_asked && is_free => {
+                if !seat.is_appointed.swap(true, Ordering::AcqRel) {
+                    drop(queue);
+                    thread.unpark();
+                }
+            }
+            Some((thread, seat)) if was_empty && !is_asked => {
+                if !seat.is_lingering.swap(true, Ordering::AcqRel) {
+                    drop(queue);
+                    thread.unpark();
+                }
+            }
+            None if is_asked && is_free && !queue.full.is_empty() => self.lead(queue),
+            _ => {}
+        }
+        Ok(place)
+    }
+
+    /// Waits for the round of a place.
+    pub(crate) fn wait_for(&self, place: &Place) -> Result<Level, Error> {
+        if let Some(outcome) = place.round.outcome() {
+            return outcome.of(place.next);
+        }
+        let seat = Seat::new();
+        let mut queue = self.queue();
+        if !Arc::ptr_eq(&queue.round, &place.round) {
+            // Its leader is at work, and knows only the seats that it took along.
+            drop(queue);
+            return self.wait_for_other(place);
+        }
+        queue.seats.push(Arc::clone(&seat));
+        if queue.is_free() {
+            self.lead(queue);
+        } else {
+            drop(queue);
+        }
+        self.wait(place, &seat)
+    }
+
+    /// Waits for a round that is being led, as a future would.
+    fn wait_for_other(&self, place: &Place) -> Result<Level, Error> {
+        let waker = std::task::Waker::from(Arc::new(Unpark(thread::current())));
+        while !place.round.watch(&waker) {
+            thread::park();
+        }
+        place.round.outcome().map_or(Err(Error::Closed), |outcome| outcome.of(place.next))
+    }
+
+    fn wait(&self, place: &Place, seat: &Arc<Seat>) -> Result<Level, Error> {
+        let mut has_slept = false;
+        loop {
+            if let Some(outcome) = place.round.outcome() {
+                if has_slept {
+                    self.counters.note_wake(self.clock.monotonic().saturating_sub(outcome.ended_at));
+                }
+                // Appointed for a round that was over at that moment: whoever is next has to lead.
+                if seat.is_appointed() {
+                    self.lead_as_appointed();
+                }
+                return outcome.of(place.next);
+            }
+            if seat.is_appointed() {
+                self.lead_as_appointed();
+                continue;
+            }
+            Seat::wait();
+            has_slept = true;
+        }
+    }
+
+    /// Makes everything that was put in so far reach a level.
+    pub(crate) fn flush(&self, level: Level) -> Result<(), Error> {
+        let is_there = level < Level::Disk && !self.is_pending.load(Ordering::Acquire);
+        if is_there || (level < Level::Disk && self.failure().is_some()) {
+            return Ok(());
+        }
+        let entry = Entry { records: &[], controls: &[], level, expect_last: None, epoch: None };
+        self.put_and_wait(entry).map(|_| ())
+    }
+
+    /// Does something with the store that is no append: everything put in before is written first.
+    pub(crate) fn visit<T>(&self, visit: impl FnOnce(&mut Store) -> Result<T, Error>) -> Result<T, Error> {
+        let mut queue = self.queue();
+        queue.visitors = queue.visitors.saturating_add(1);
+        while queue.store.is_none() || queue.is_gathering {
+            queue = self.idle.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        if !queue.is_idle() {
+            self.round(queue);
+            queue = self.queue();
+        }
+        queue.visitors = queue.visitors.saturating_sub(1);
+        if let Some(failure) = queue.failure.clone() {
+            self.hand_over(queue);
+            return Err(failure);
+        }
+        let Some(mut store) = queue.store.take() else { return Err(Error::Closed) };
+        drop(queue);
+        let done = visit(&mut store);
+        let chores = store.take_chores();
+        let mut queue = self.queue();
+        if let Err(Error::Io(error)) = &done {
+            queue.failure = Some(Error::Poisoned(Arc::clone(error)));
+        }
+        drop(self.tail.tell(&store.tail()));
+        queue.epoch = store.memory().epoch;
+        queue.store = Some(store);
+        // Records that came meanwhile were given ids behind the end as it was.
+        queue.renumber();
+        self.hand_over(queue);
+        self.moved.tell();
+        self.chores.put(chores);
+        done
+    }
+
+    /// Looks at the store between two rounds, also when nothing is taken any more.
+    pub(crate) fn inspect<T>(&self, look: impl FnOnce(&Store) -> T) -> Result<T, Error> {
+        let mut queue = self.queue();
+        queue.visitors = queue.visitors.saturating_add(1);
+        while queue.store.is_none() || queue.is_gathering {
+            queue = self.idle.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        queue.visitors = queue.visitors.saturating_sub(1);
+        let looked = queue.store.as_ref().map(look);
+        self.hand_over(queue);
+        looked.ok_or(Error::Closed)
+    }
+
+    /// Refuses everything from now on.
+    pub(crate) fn close(&self) {
+        let mut queue = self.queue();
+        queue.failure.get_or_insert(Error::Closed);
+        if let Some(committer) = queue.committer.take() {
+            committer.seat.is_done.store(true, Ordering::Release);
+            committer.thread.unpark();
+        }
+        drop(queue);
+        self.chores.stop();
+        self.moved.tell();
+    }
+
+    /// Tells the next start that there is nothing behind the end.
+    pub(crate) fn tell_clean_end(&self, store: &Store) {
+        let tail = crate::tail_page::Tail { is_clean: true, ..store.tail() };
+        // Without it the next start looks longer, and finds the same.
+        drop(self.tail.tell_durably(&tail));
+    }
+
+    /// Whether nothing was appended since the log was opened that is still in memory, and the log is not poisoned.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.queue().failure.clone()
+    }
+
+    /// The last record that was taken, written or not.
+    pub(crate) fn last(&self) -> Option<TransId> {
+        TransId::new(self.queue().open.next().saturating_sub(1))
+    }
+
+    /// Takes the queue when there is room, and the entry is allowed.
+    fn admit(&self, entry: &Entry<'_>) -> Result<MutexGuard<'_, Queue>, Error> {
+        let len: usize = entry.records.iter().map(|(_, bytes)| Outgoing::bytes_of(bytes.len())).sum();
+        let mut queue = self.queue();
+        loop {
+            if let Some(failure) = &queue.failure {
+                return Err(failure.clone());
+            }
+            // One that is larger than the limit goes alone.
+            if queue.bytes == 0 || queue.bytes.saturating_add(len) <= self.options.in_flight_bytes_max {
+                break;
+            }
+            if self.options.when_full == WhenFull::Refuse {
+                let in_flight_bytes_max = self.options.in_flight_bytes_max as u64;
+                return Err(Error::Full { in_flight_bytes_max });
+            }
+            if queue.is_free() && queue.committer.is_none() {
+                self.round(queue);
+                queue = self.queue();
+                continue;
+            }
+            queue = self.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        }
+        if entry.epoch.is_some_and(|epoch| epoch < queue.epoch) {
+            return Err(Error::Fenced { epoch: queue.epoch });
+        }
+        if let Some(expected) = entry.expect_last {
+            let found = TransId::new(queue.open.next().saturating_sub(1));
+            if expected != found {
+                return Err(Error::Conflict { expected, found });
+            }
+        }
+        Ok(queue)
+    }
+
+    /// Leads one round, and appoints who leads the next.
+    fn lead(&self, queue: MutexGuard<'_, Queue>) {
+        self.round(queue);
+        self.hand_over(self.queue());
+    }
+
+    fn lead_as_appointed(&self) {
+        let queue = self.queue();
+        if queue.is_free() {
+            self.lead(queue);
+        }
+    }
+
+    /// Appoints a leader for the open round, if anybody wants it.
+    fn hand_over(&self, queue: MutexGuard<'_, Queue>) {
+        if queue.store.is_none() {
+            return;
+        }
+        if queue.visitors > 0 {
+            drop(queue);
+            self.idle.notify_one();
+            return;
+        }
+        if let Some(seat) = queue.seats.first() {
+            let seat = Arc::clone(seat);
+            drop(queue);
+            seat.appoint();
+        } else if (queue.is_wanted || !queue.full.is_empty())
+            && let Some(committer) = &queue.committer
+        {
+            let (thread, seat) = (committer.thread.clone(), Arc::clone(&committer.seat));
+            drop(queue);
+            if !seat.is_appointed.swap(true, Ordering::AcqRel) {
+                thread.unpark();
+            }
+        }
+        self.room.notify_all();
+    }
+
+    /// Writes the open round, and syncs it when anybody asked for that.
+    fn round(&self, mut queue: MutexGuard<'_, Queue>) {
+        queue = self.gather(queue);
+        let Some(mut store) = queue.store.take() else { return };
+        let (outgoing, round, level, seats) = queue.take();
+        self.is_pending.store(false, Ordering::Release);
+        let failure = queue.failure.clone();
+        drop(queue);
+        let mut synced = Duration::ZERO;
+        let mut error = failure;
+        for mut batch in outgoing {
+            if error.is_none() {
+                error = store.write(&mut batch).err();
+            }
+            self.give_back(batch);
+        }
+        let is_clean = error.as_ref().is_none_or(|error| matches!(error, Error::DiskFull(_)));
+        if level == Level::Disk && is_clean {
+            let began = self.clock.monotonic();
+            if let Err(failed) = store.sync() {
+                error = Some(failed);
+            }
+            synced = self.clock.monotonic().saturating_sub(began);
+            self.counters.note_sync(seats.len(), synced);
+        }
+        let upto = if error.as_ref().is_none_or(|error| matches!(error, Error::DiskFull(_))) { store.next() } else { 0 };
+        // Behind the sync: it never promises too much.
+        drop(self.tail.tell(&store.tail()));
+        let chores = store.take_chores();
+        let error = error.map(poison);
+        let mut queue = self.queue();
+        queue.gather.note(seats.len(), synced);
+        queue.store = Some(store);
+        let mut later = None;
+        if let Some(error) = &error {
+            if let Error::Poisoned(_) = error {
+                queue.failure.get_or_insert_with(|| error.clone());
+            }
+            // What came meanwhile has ids behind records that do not exist now.
+            let (batches, round, _, seats) = queue.take();
+            queue.bytes = 0;
+            drop(batches);
+            later = Some((round, seats));
+        }
+        queue.renumber();
+        drop(queue);
+        let outcome = Outcome { level, upto, error, ended_at: self.clock.monotonic() };
+        if let Some((round, seats)) = later {
+            round.end(Outcome { upto: 0, ..outcome.clone() }, &seats);
+        }
+        round.end(outcome, &seats);
+        self.moved.tell();
+        self.room.notify_all();
+        self.chores.put(chores);
+    }
+
+    /// Waits a little for as many as there were in the last round.
+    fn gather<'a>(&self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        let Some((cohort, patience)) = queue.gather.patience() else { return queue };
+        if queue.level < Level::Disk || queue.seats.is_empty() || queue.visitors > 0 {
+            return queue;
+        }
+        queue.is_gathering = true;
+        let is_few = |queue: &mut Queue| queue.seats.len() < cohort && queue.failure.is_none();
+        let waited = self.gathered.wait_timeout_while(queue, patience, is_few);
+        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        queue.is_gathering = false;
+        queue
+    }
+
+    /// Takes a written buffer back, to be filled again.
+    fn give_back(&self, batch: Outgoing) {
+        let mut queue = self.queue();
+        queue.bytes = queue.bytes.saturating_sub(batch.frame_bytes());
+        if queue.spare.len() < BUFFERS_MAX && batch.buffer.capacity() <= BUFFER_BYTES_MAX {
+            queue.spare.push((batch.buffer, batch.offsets));
+        }
+        drop(queue);
+        self.room.notify_all();
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the log has threads of its own.
+    #[cfg(feature = "async")]
+    pub(crate) fn has_threads(&self) -> bool {
+        self.options.threads == Threads::Own
+    }
+
+    /// Lets a thread lead rounds that nobody waits for in a thread. It returns when the log is closed.
+    pub(crate) fn serve(&self, seat: &Arc<CommitterSeat>) {
+        while !seat.is_done.load(Ordering::Acquire) {
+            if seat.is_appointed.swap(false, Ordering::AcqRel) {
+                self.lead_as_appointed();
+            } else if seat.is_lingering.swap(false, Ordering::AcqRel) {
+                thread::park_timeout(LINGER);
+                if self.is_pending.load(Ordering::Acquire) {
+                    self.lead_as_appointed();
+                }
+            } else {
+                thread::park();
+            }
+        }
+    }
+
+    /// Names the thread that [`Commit::serve`] runs in.
+    pub(crate) fn employ(&self, thread: Thread, seat: Arc<CommitterSeat>) {
+        self.queue().committer = Some(Committer { thread, seat });
+    }
+}
+
+impl Queue {
+    /// Adds an entry that was admitted.
+    fn push(&mut self, entry: &Entry<'_>, options: &Options) -> Place {
+        let len: usize = entry.records.iter().map(|(_, bytes)| Outgoing::bytes_of(bytes.len())).sum();
+        let is_over = self.open.len().saturating_add(len) > options.batch_bytes_max as usize;
+        if is_over && !self.open.is_empty() {
+            let (buffer, offsets) = self.spare.pop().unwrap_or_default();
+            let open = Outgoing::new(self.open.next(), buffer, offsets);
+            self.full.push_back(std::mem::replace(&mut self.open, open));
+        }
+        let first = self.open.next();
+        for (type_no, bytes) in entry.records {
+            self.open.push(*type_no, bytes, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        }
+        self.open.controls.extend_from_slice(entry.controls);
+        self.bytes = self.bytes.saturating_add(len);
+        self.level = self.level.max(entry.level);
+        Place { round: Arc::clone(&self.round), first, next: self.open.next() }
+    }
+
+    /// Takes the open round out, and opens the next one.
+    fn take(&mut self) -> (VecDeque<Outgoing>, Arc<Round>, Level, Vec<Arc<Seat>>) {
+        let mut batches = std::mem::take(&mut self.full);
+        if !self.open.is_empty() {
+            let (buffer, offsets) = self.spare.pop().unwrap_or_default();
+            let open = Outgoing::new(self.open.next(), buffer, offsets);
+            batches.push_back(std::mem::replace(&mut self.open, open));
+        }
+        self.is_wanted = false;
+        let level = std::mem::replace(&mut self.level, Level::Memory);
+        (batches, std::mem::take(&mut self.round), level, std::mem::take(&mut self.seats))
+    }
+
+    /// Whether nobody leads, and nobody waits for that who goes first.
+    fn is_free(&self) -> bool {
+        self.store.is_some() && !self.is_gathering && self.visitors == 0
+    }
+
+    fn is_idle(&self) -> bool {
+        self.open.is_empty() && self.full.is_empty() && self.seats.is_empty() && !self.is_wanted
+    }
+
+    /// Lets ids go on from where the store is, when nothing is under way.
+    fn renumber(&mut self) {
+        let Some(next) = self.store.as_ref().map(Store::next) else { return };
+        if self.open.is_empty() && self.full.is_empty() {
+            self.open.first = next;
+        }
+    }
+}
+
+/// Every failure but a full disk is final: what reached the disk is not known any more.
+fn poison(error: Error) -> Error {
+    match error {
+        Error::Io(error) => Error::Poisoned(error),
+        other => other,
+    }
+}
+
+/// Wakes a thread as a future is woken.
+struct Unpark(Thread);
+
+impl std::task::Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

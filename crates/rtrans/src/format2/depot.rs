@@ -1,0 +1,231 @@
+//! The depot: data files that are prepared before they are needed, and those that are no longer.
+//! Refuses to be in the way: a writer that finds nothing prepared makes a file itself.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use host::{Disk, File};
+
+use super::index_file::{self, IndexFile, index_path};
+use super::segment::{Segment, data_path};
+use crate::error::Error;
+use crate::parameters::Parameters;
+
+/// Bytes that are written at a time: larger writes are slower on some machines.
+pub(crate) const WRITE_BYTES: usize = 64 << 10;
+
+/// Files that are kept to be used again after a trim; more are removed.
+const RETIRED_MAX: usize = 2;
+
+/// A data file that is ready to be written: it has its length and its place, and its name is durable.
+#[derive(Debug)]
+pub(crate) struct Spare {
+    pub(crate) number: u64,
+    pub(crate) file: File,
+}
+
+/// What has to be done some time.
+#[derive(Debug)]
+pub(crate) enum Chore {
+    /// Write the index of a full data file.
+    Index(Arc<Segment>),
+    /// Prepare the data file with this number; zeroed, so that a sync of it writes no metadata.
+    Prepare { number: u64, is_zeroed: bool },
+    /// Remove these data files and their indexes, or keep some to be used again.
+    Retire(Vec<u64>),
+}
+
+/// Files and chores, shared by the writer and the thread that does the chores.
+#[derive(Debug)]
+pub(crate) struct Depot {
+    disk: Disk,
+    parameters: Parameters,
+    stock: Mutex<Stock>,
+}
+
+/// Held to take or put; no file is touched under it.
+#[derive(Debug, Default)]
+struct Stock {
+    spare: Option<Spare>,
+    /// Numbers of files that are done with.
+    retired: Vec<u64>,
+}
+
+impl Depot {
+    pub(crate) fn new(disk: &Disk, parameters: &Parameters) -> Depot {
+        Depot { disk: disk.clone(), parameters: *parameters, stock: Mutex::new(Stock::default()) }
+    }
+
+    /// The prepared file with this number, or one that is made now.
+    pub(crate) fn take(&self, number: u64, len: u64) -> Result<Spare, Error> {
+        let spare = self.stock(|stock| stock.spare.take_if(|spare| spare.number == number));
+        match spare {
+            Some(spare) if len <= self.parameters.max_size_data_file => Ok(spare),
+            _ => self.make(number, len),
+        }
+    }
+
+    /// Whether the next file is there already.
+    pub(crate) fn is_prepared(&self, number: u64) -> bool {
+        self.stock(|stock| stock.spare.as_ref().is_some_and(|spare| spare.number == number))
+    }
+
+    /// Does a chore. What fails is tried again when it is asked for again, and endangers nothing.
+    pub(crate) fn do_chore(&self, chore: Chore) -> Result<(), Error> {
+        match chore {
+            Chore::Index(segment) => self.write_index(&segment),
+            Chore::Prepare { number, is_zeroed } => self.prepare(number, is_zeroed),
+            Chore::Retire(numbers) => self.retire(&numbers),
+        }
+    }
+
+    /// Removes files durably that were found behind the end: a later start must not take them for a part of the log.
+    pub(crate) fn discard(&self, numbers: &[u64]) -> Result<(), Error> {
+        let mut dirs: Vec<PathBuf> = Vec::new();
+        for number in numbers {
+            let path = self.data_path(*number);
+            remove(&self.disk, &path)?;
+            remove(&self.disk, &index_path(*number, self.parameters.index_file_num_per_dir))?;
+            dirs.extend(path.parent().map(Path::to_owned));
+        }
+        dirs.dedup();
+        for dir in dirs {
+            self.disk.sync_dir(&dir)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the index of a full file, and lets it take the place of the table in memory.
+    fn write_index(&self, segment: &Segment) -> Result<(), Error> {
+        let Some(table) = segment.unsealed_table() else { return Ok(()) };
+        let bytes = index_file::encode(segment.expected(), &table);
+        let path = segment.index_path();
+        remove(&self.disk, path)?;
+        // Not synced: it is derived, carries checksums, and is made again when a crash takes it.
+        let file = self.disk.create_file(path)?;
+        write_pieces(&file, &bytes, 0)?;
+        if let Some(index) = IndexFile::open(&self.disk, path, segment.expected()) {
+            segment.seal(index);
+        }
+        Ok(())
+    }
+
+    fn prepare(&self, number: u64, is_zeroed: bool) -> Result<(), Error> {
+        if self.is_prepared(number) {
+            return Ok(());
+        }
+        let retired = self.stock(|stock| stock.retired.pop());
+        let spare = match retired {
+            Some(old) => match self.reuse(old, number) {
+                Ok(spare) => spare,
+                Err(_) => self.make(number, self.parameters.max_size_data_file)?,
+            },
+            None => {
+                let spare = self.make(number, self.parameters.max_size_data_file)?;
+                if is_zeroed {
+                    let zeros = vec![0; WRITE_BYTES];
+                    let mut offset = 0;
+                    while offset < self.parameters.max_size_data_file {
+                        let len = (self.parameters.max_size_data_file - offset).min(WRITE_BYTES as u64);
+                        let len = usize::try_from(len).unwrap_or(WRITE_BYTES);
+                        spare.file.write_all_at(zeros.get(..len).unwrap_or_default(), offset)?;
+                        offset = offset.saturating_add(len as u64);
+                    }
+                    spare.file.sync()?;
+                }
+                spare
+            }
+        };
+        self.stock(|stock| stock.spare = Some(spare));
+        Ok(())
+    }
+
+    /// Moves a file that is done with to its new place. Its head names its old number, so that it is no file of the
+    /// log until it is written, and its old batches do not match the new generation.
+    fn reuse(&self, old: u64, number: u64) -> Result<Spare, Error> {
+        let (from, to) = (self.data_path(old), self.data_path(number));
+        self.make_dir(&to)?;
+        remove(&self.disk, &to)?;
+        self.disk.rename(&from, &to)?;
+        for dir in [to.parent(), from.parent()].into_iter().flatten() {
+            self.disk.sync_dir(dir)?;
+        }
+        let file = self.disk.edit_file(&to)?;
+        file.preallocate(self.parameters.max_size_data_file)?;
+        Ok(Spare { number, file })
+    }
+
+    /// Makes a data file of full length durably, so that the disk is full now or not while it is written.
+    fn make(&self, number: u64, len: u64) -> Result<Spare, Error> {
+        let path = self.data_path(number);
+        self.make_dir(&path)?;
+        remove(&self.disk, &path)?;
+        let file = self.disk.create_file(&path)?;
+        let len = len.max(self.parameters.max_size_data_file);
+        let made = file.preallocate(len).and_then(|()| file.sync());
+        if let Err(error) = made.and_then(|()| self.disk.sync_dir(path.parent().unwrap_or(Path::new("")))) {
+            drop(self.disk.remove_file(&path));
+            return Err(error.into());
+        }
+        Ok(Spare { number, file })
+    }
+
+    fn make_dir(&self, path: &Path) -> Result<(), Error> {
+        let dir = path.parent().unwrap_or(Path::new(""));
+        match self.disk.create_dir(dir) {
+            Ok(()) => Ok(self.disk.sync_dir(Path::new(""))?),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn retire(&self, numbers: &[u64]) -> Result<(), Error> {
+        for number in numbers {
+            remove(&self.disk, &index_path(*number, self.parameters.index_file_num_per_dir))?;
+            let path = self.data_path(*number);
+            let len = match self.disk.stat(&path) {
+                Ok(stat) => stat.len,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let is_kept = self.stock(|stock| {
+                let is_kept = len == self.parameters.max_size_data_file && stock.retired.len() < RETIRED_MAX;
+                if is_kept {
+                    stock.retired.push(*number);
+                }
+                is_kept
+            });
+            if !is_kept {
+                remove(&self.disk, &path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn data_path(&self, number: u64) -> PathBuf {
+        data_path(number, self.parameters.index_file_num_per_dir)
+    }
+
+    fn stock<T>(&self, change: impl FnOnce(&mut Stock) -> T) -> T {
+        change(&mut self.stock.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Removes a file that may be missing.
+fn remove(disk: &Disk, path: &Path) -> Result<(), Error> {
+    match disk.remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Writes bytes in pieces of a size that every machine is fast with.
+pub(crate) fn write_pieces(file: &File, bytes: &[u8], offset: u64) -> Result<(), Error> {
+    let mut at = offset;
+    for piece in bytes.chunks(WRITE_BYTES) {
+        file.write_all_at(piece, at)?;
+        at = at.saturating_add(piece.len() as u64);
+    }
+    Ok(())
+}

@@ -1,0 +1,366 @@
+//! `index.N` of format 2: where each record of the full file `data.N` begins, of which type it is, and when it came.
+//! Refuses to be the truth: it is derived, and whatever it says is checked against the data before it is believed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use host::{Disk, Map};
+use memchr::{memchr, memchr2};
+
+use super::table::{BatchEntry, Growing, HOLE};
+use crate::bytes::{put, u16_at, u32_at, u64_at};
+use crate::checksum::crc32;
+
+const MAGIC: &[u8; 8] = b"LOGHIDX2";
+const VERSION: u16 = 1;
+const HEAD_BYTES: usize = 96;
+
+/// Offsets are 32 bits each, where a group does not fit 16.
+const IS_WIDE: u16 = 1;
+/// There are no offsets of records: batches are compressed, and are found as wholes.
+const IS_BATCHED: u16 = 2;
+/// There is a column with the type of each record, as an index into the list of types.
+const HAS_CODES: u16 = 4;
+/// There are more types than the list may have: any may be there.
+const HAS_MANY_TYPES: u16 = 8;
+
+/// Records that share one base offset, and the bytes that they take: a base, and a distance each.
+const GROUP: u32 = 64;
+const GROUP_BYTES: u64 = 4 + 2 * 64;
+const GROUP_HOLE: u16 = u16::MAX;
+
+const BATCH_ENTRY_BYTES: u64 = 16;
+
+/// Types in the list: each has a code of one byte.
+const TYPES_MAX: usize = 255;
+
+/// Bytes of the column of types that are looked through at a time.
+const WINDOW_BYTES: usize = 4096;
+
+/// What an index says of its data file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct IndexHead {
+    flags: u16,
+    pub(crate) number: u64,
+    pub(crate) generation: u64,
+    pub(crate) first: u64,
+    pub(crate) count: u32,
+    batches: u32,
+    pub(crate) time_min: u64,
+    pub(crate) time_max: u64,
+    /// Where the data ends in the data file.
+    pub(crate) end: u32,
+    /// The number of the first batch behind this file.
+    pub(crate) next_seq: u64,
+    body_len: u32,
+    body_crc: u32,
+    types: Vec<u32>,
+}
+
+/// An index that lies on disk.
+#[derive(Debug)]
+pub(crate) struct IndexFile {
+    head: IndexHead,
+    map: Map,
+}
+
+/// What the index of a data file must agree with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected {
+    pub(crate) number: u64,
+    pub(crate) generation: u64,
+    pub(crate) first: u64,
+}
+
+/// Encodes the index of a full data file.
+pub(crate) fn encode(expected: Expected, table: &Growing) -> Vec<u8> {
+    let mut flags = 0;
+    let mut body = Vec::new();
+    if table.is_batched() {
+        flags |= IS_BATCHED;
+    } else if !encode_narrow(&table.offsets, &mut body) {
+        flags |= IS_WIDE;
+        body.clear();
+        body.extend(table.offsets.iter().flat_map(|offset| offset.to_le_bytes()));
+    }
+    for batch in &table.batches {
+        body.extend_from_slice(&batch.offset.to_le_bytes());
+        body.extend_from_slice(&batch.ordinal.to_le_bytes());
+        body.extend_from_slice(&batch.appended_at.to_le_bytes());
+    }
+    let mut types: Vec<u32> = table.types.clone();
+    types.sort_unstable();
+    types.dedup();
+    if types.len() > TYPES_MAX {
+        flags |= HAS_MANY_TYPES;
+        types.clear();
+    }
+    body.extend(types.iter().flat_map(|type_no| type_no.to_le_bytes()));
+    if types.len() > 1 {
+        flags |= HAS_CODES;
+        let code = |type_no: &u32| types.binary_search(type_no).map_or(u8::MAX, |code| code as u8);
+        body.extend(table.types.iter().map(code));
+    }
+    let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+    let times = || table.batches.iter().filter(|batch| batch.offset != HOLE).map(|batch| batch.appended_at);
+    let mut bytes = vec![0; HEAD_BYTES];
+    put(&mut bytes, 0, MAGIC);
+    put(&mut bytes, 8, &VERSION.to_le_bytes());
+    put(&mut bytes, 10, &flags.to_le_bytes());
+    put(&mut bytes, 12, &count(types.len()).to_le_bytes());
+    put(&mut bytes, 16, &expected.number.to_le_bytes());
+    put(&mut bytes, 24, &expected.generation.to_le_bytes());
+    put(&mut bytes, 32, &expected.first.to_le_bytes());
+    put(&mut bytes, 40, &table.count().to_le_bytes());
+    put(&mut bytes, 44, &count(table.batches.len()).to_le_bytes());
+    put(&mut bytes, 48, &times().min().unwrap_or(0).to_le_bytes());
+    put(&mut bytes, 56, &times().max().unwrap_or(0).to_le_bytes());
+    put(&mut bytes, 64, &table.end.to_le_bytes());
+    put(&mut bytes, 72, &table.next_seq.to_le_bytes());
+    put(&mut bytes, 80, &count(body.len()).to_le_bytes());
+    put(&mut bytes, 84, &crc32(&body).to_le_bytes());
+    let crc = crc32(bytes.get(..HEAD_BYTES - 4).unwrap_or_default());
+    put(&mut bytes, HEAD_BYTES - 4, &crc.to_le_bytes());
+    bytes.extend_from_slice(&body);
+    bytes
+}
+
+/// Writes offsets as groups of a base and 16-bit distances; false when they do not fit.
+fn encode_narrow(offsets: &[u32], body: &mut Vec<u8>) -> bool {
+    for group in offsets.chunks(GROUP as usize) {
+        let base = group.iter().copied().find(|offset| *offset != HOLE).unwrap_or(0);
+        body.extend_from_slice(&base.to_le_bytes());
+        for index in 0..GROUP as usize {
+            let distance = match group.get(index).copied() {
+                None | Some(HOLE) => GROUP_HOLE,
+                Some(offset) => match offset.checked_sub(base).map(u16::try_from) {
+                    Some(Ok(distance)) if distance != GROUP_HOLE => distance,
+                    _ => return false,
+                },
+            };
+            body.extend_from_slice(&distance.to_le_bytes());
+        }
+    }
+    true
+}
+
+impl IndexFile {
+    /// Opens an index; `None` when it is missing, damaged or another file's: then it has to be made again.
+    pub(crate) fn open(disk: &Disk, path: &Path, expected: Expected) -> Option<IndexFile> {
+        let file = disk.open_file(path).ok()?;
+        let len = file.len().ok()?;
+        let mut bytes = [0; HEAD_BYTES];
+        file.read_exact_at(&mut bytes, 0).ok()?;
+        let types_len = u32_at(&bytes, 12)? as usize;
+        if types_len > TYPES_MAX {
+            return None;
+        }
+        let mut head = decode_head(&bytes)?;
+        let is_ours = head.number == expected.number
+            && head.generation == expected.generation
+            && head.first == expected.first
+            && len == HEAD_BYTES as u64 + u64::from(head.body_len)
+            && u64::from(head.body_len) == head.body_bytes(types_len as u64);
+        if !is_ours {
+            return None;
+        }
+        let map = file.map(len).ok()?;
+        let mut types = vec![0; types_len * 4];
+        map.read_exact_at(&mut types, head.types_at()).ok()?;
+        head.types = types.chunks_exact(4).filter_map(|bytes| u32_at(bytes, 0)).collect();
+        Some(IndexFile { head, map })
+    }
+
+    pub(crate) fn head(&self) -> &IndexHead {
+        &self.head
+    }
+
+    /// Whether the whole file is as it was written.
+    pub(crate) fn is_whole(&self) -> bool {
+        let mut body = vec![0; self.head.body_len as usize];
+        self.map.read_exact_at(&mut body, HEAD_BYTES as u64).is_ok() && crc32(&body) == self.head.body_crc
+    }
+
+    /// Whether records are found by their batches only.
+    pub(crate) fn is_batched(&self) -> bool {
+        self.head.flags & IS_BATCHED != 0
+    }
+
+    /// Where the frame of a record begins in the data file; `HOLE` for one that is lost.
+    #[inline]
+    pub(crate) fn offset(&self, ordinal: u32) -> io::Result<u32> {
+        if ordinal >= self.head.count {
+            return Ok(HOLE);
+        }
+        if self.head.flags & IS_WIDE != 0 {
+            return self.u32_at(HEAD_BYTES as u64 + u64::from(ordinal) * 4);
+        }
+        let group = HEAD_BYTES as u64 + u64::from(ordinal / GROUP) * GROUP_BYTES;
+        let base = self.u32_at(group)?;
+        let mut distance = [0; 2];
+        self.map.read_exact_at(&mut distance, group + 4 + u64::from(ordinal % GROUP) * 2)?;
+        Ok(match u16::from_le_bytes(distance) {
+            GROUP_HOLE => HOLE,
+            distance => base.saturating_add(u32::from(distance)),
+        })
+    }
+
+    /// The batch with this number in the file, counted from 0.
+    pub(crate) fn batch(&self, number: u32) -> io::Result<Option<BatchEntry>> {
+        if number >= self.head.batches {
+            return Ok(None);
+        }
+        let mut bytes = [0; BATCH_ENTRY_BYTES as usize];
+        self.map.read_exact_at(&mut bytes, self.head.batches_at() + u64::from(number) * BATCH_ENTRY_BYTES)?;
+        let entry = (u32_at(&bytes, 0), u32_at(&bytes, 4), u64_at(&bytes, 8));
+        let (Some(offset), Some(ordinal), Some(appended_at)) = entry else { return Ok(None) };
+        Ok(Some(BatchEntry { offset, ordinal, appended_at }))
+    }
+
+    /// The number of the batch that holds a record.
+    ///
+    /// Batches of one file are of about the same size: the search begins where the record would lie if they were, and
+    /// looks around it in steps that double, so that it touches few places.
+    pub(crate) fn batch_of(&self, ordinal: u32) -> io::Result<Option<usize>> {
+        let batches = u64::from(self.head.batches);
+        if batches == 0 {
+            return Ok(None);
+        }
+        let is_at_or_before = |number: u64| {
+            let at = self.head.batches_at() + number * BATCH_ENTRY_BYTES + 4;
+            self.u32_at(at).map(|first| first <= ordinal)
+        };
+        let guess = (u64::from(ordinal) * batches / u64::from(self.head.count.max(1))).min(batches - 1);
+        let (mut low, mut high, mut step) = (0, batches, 1);
+        if is_at_or_before(guess)? {
+            low = guess;
+            while low + step < batches {
+                if !is_at_or_before(low + step)? {
+                    high = low + step;
+                    break;
+                }
+                low += step;
+                step *= 2;
+            }
+        } else {
+            high = guess;
+            while high > step {
+                if is_at_or_before(high - step)? {
+                    low = high - step;
+                    break;
+                }
+                high -= step;
+                step *= 2;
+            }
+        }
+        // Batch `low` begins at the record or before it, as batch 0 does; batch `high` does not.
+        while high - low > 1 {
+            let middle = low + (high - low) / 2;
+            if is_at_or_before(middle)? {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(usize::try_from(low).ok())
+    }
+
+    /// How many batches there are.
+    pub(crate) fn batches(&self) -> u32 {
+        self.head.batches
+    }
+
+    /// The first record from `from` on that may be of one of these types.
+    pub(crate) fn next_of(&self, types: &[u32], from: u32) -> io::Result<Option<u32>> {
+        if self.head.flags & HAS_MANY_TYPES != 0 {
+            return Ok((from < self.head.count).then_some(from));
+        }
+        let codes: Vec<u8> = types
+            .iter()
+            .filter_map(|type_no| self.head.types.binary_search(type_no).ok())
+            .filter_map(|code| u8::try_from(code).ok())
+            .collect();
+        if codes.is_empty() || from >= self.head.count {
+            return Ok(None);
+        }
+        if self.head.flags & HAS_CODES == 0 {
+            return Ok(Some(from));
+        }
+        let column = self.head.types_at() + self.head.types.len() as u64 * 4;
+        let mut window = [0; WINDOW_BYTES];
+        let mut ordinal = from;
+        while ordinal < self.head.count {
+            let len = WINDOW_BYTES.min((self.head.count - ordinal) as usize);
+            let window = window.get_mut(..len).unwrap_or_default();
+            self.map.read_exact_at(window, column + u64::from(ordinal))?;
+            let found = match codes.as_slice() {
+                [one] => memchr(*one, window),
+                [one, two] => memchr2(*one, *two, window),
+                _ => window.iter().position(|code| codes.contains(code)),
+            };
+            if let Some(found) = found {
+                return Ok(Some(ordinal.saturating_add(u32::try_from(found).unwrap_or(u32::MAX))));
+            }
+            ordinal = ordinal.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
+        }
+        Ok(None)
+    }
+
+    fn u32_at(&self, offset: u64) -> io::Result<u32> {
+        let mut bytes = [0; 4];
+        self.map.read_exact_at(&mut bytes, offset)?;
+        Ok(u32::from_le_bytes(bytes))
+    }
+}
+
+impl IndexHead {
+    fn offsets_bytes(&self) -> u64 {
+        if self.flags & IS_BATCHED != 0 {
+            0
+        } else if self.flags & IS_WIDE != 0 {
+            u64::from(self.count) * 4
+        } else {
+            u64::from(self.count.div_ceil(GROUP)) * GROUP_BYTES
+        }
+    }
+
+    fn batches_at(&self) -> u64 {
+        HEAD_BYTES as u64 + self.offsets_bytes()
+    }
+
+    fn types_at(&self) -> u64 {
+        self.batches_at() + u64::from(self.batches) * BATCH_ENTRY_BYTES
+    }
+
+    fn body_bytes(&self, types: u64) -> u64 {
+        let codes = if self.flags & HAS_CODES == 0 { 0 } else { u64::from(self.count) };
+        self.types_at() - HEAD_BYTES as u64 + types * 4 + codes
+    }
+}
+
+fn decode_head(bytes: &[u8; HEAD_BYTES]) -> Option<IndexHead> {
+    let (checked, crc) = bytes.split_at_checked(HEAD_BYTES - 4)?;
+    if !bytes.starts_with(MAGIC) || u32_at(crc, 0)? != crc32(checked) || u16_at(bytes, 8)? != VERSION {
+        return None;
+    }
+    Some(IndexHead {
+        flags: u16_at(bytes, 10)?,
+        number: u64_at(bytes, 16)?,
+        generation: u64_at(bytes, 24)?,
+        first: u64_at(bytes, 32)?,
+        count: u32_at(bytes, 40)?,
+        batches: u32_at(bytes, 44)?,
+        time_min: u64_at(bytes, 48)?,
+        time_max: u64_at(bytes, 56)?,
+        end: u32_at(bytes, 64)?,
+        next_seq: u64_at(bytes, 72)?,
+        body_len: u32_at(bytes, 80)?,
+        body_crc: u32_at(bytes, 84)?,
+        types: Vec::new(),
+    })
+}
+
+/// Where the index of data file `number` lies.
+pub(crate) fn index_path(number: u64, per_dir: u32) -> PathBuf {
+    PathBuf::from(format!("{}/index.{}", number / u64::from(per_dir), number % u64::from(per_dir)))
+}

@@ -1,0 +1,536 @@
+//! One data file of format 2, mapped, with the table that leads to its records.
+//! Refuses to return a byte that was not verified, and to hide a record that cannot be: it is reported as damaged.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use host::{Disk, Map};
+
+use super::batch::{self, BatchHead};
+use super::index_file::{Expected, IndexFile, index_path};
+use super::segment_head::{SEGMENT_HEAD_BYTES, SegmentHead};
+use super::table::{BatchEntry, Growing, HOLE};
+use super::walk::{Step, Walk, first_batch_at};
+use crate::error::{Corruption, Error};
+use crate::frame::{FRAME_HEAD_BYTES, FrameHead, read_frame};
+use crate::ids::{TransId, TypeNo};
+use crate::outgoing::BATCH_HEAD_BYTES;
+use crate::parameters::Parameters;
+use crate::record::{Record, RecordBatch, Times, time_of};
+
+/// A data file that is read.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) path: PathBuf,
+    pub(crate) head: SegmentHead,
+    pub(crate) map: Map,
+    data_blk_size: u32,
+    index_path: PathBuf,
+    /// Taken for a look-up or an addition; nothing is read or written under it.
+    table: RwLock<Table>,
+    /// The compressed batch that was read last. Taken to look or to put.
+    unpacked: Mutex<Option<Arc<Unpacked>>>,
+}
+
+/// Where records begin.
+#[derive(Debug)]
+enum Table {
+    Growing(Growing),
+    Sealed(Arc<IndexFile>),
+}
+
+/// A batch that was compressed.
+#[derive(Debug)]
+struct Unpacked {
+    offset: u32,
+    head: BatchHead,
+    frames: Arc<Vec<u8>>,
+    offsets: Vec<u32>,
+}
+
+/// Where the data file `number` lies.
+pub(crate) fn data_path(number: u64, per_dir: u32) -> PathBuf {
+    PathBuf::from(format!("{}/data.{}", number / u64::from(per_dir), number % u64::from(per_dir)))
+}
+
+impl Segment {
+    /// Opens a data file with a table that is still empty: a scan or appends fill it.
+    pub(crate) fn growing(disk: &Disk, head: SegmentHead, parameters: &Parameters) -> Result<Segment, Error> {
+        let path = data_path(head.number, parameters.index_file_num_per_dir);
+        let file = disk.open_file(&path)?;
+        let map = file.map(file.len()?)?;
+        let first_at = u32::try_from(first_batch_at(parameters.data_blk_size)).unwrap_or(u32::MAX);
+        let table = Table::Growing(Growing::new(head.codec != 0, first_at, head.first_seq));
+        Ok(Segment {
+            index_path: index_path(head.number, parameters.index_file_num_per_dir),
+            path,
+            head,
+            map,
+            data_blk_size: parameters.data_blk_size,
+            table: RwLock::new(table),
+            unpacked: Mutex::new(None),
+        })
+    }
+
+    /// Opens a full data file by its index. Returns whether the index was missing or doubtful, and had to be made in
+    /// memory by reading the file.
+    pub(crate) fn sealed(disk: &Disk, head: SegmentHead, parameters: &Parameters, next: u64) -> Result<(Segment, bool), Error> {
+        let segment = Segment::growing(disk, head, parameters)?;
+        let index = IndexFile::open(disk, &segment.index_path, segment.expected());
+        // A tail that was rolled back may be longer than what is left of it; less than that is an index of other data.
+        let index = index.filter(|index| head.first.saturating_add(u64::from(index.head().count)) >= next);
+        match index {
+            Some(index) => {
+                segment.seal(index);
+                Ok((segment, false))
+            }
+            None => {
+                segment.scan(next)?;
+                Ok((segment, true))
+            }
+        }
+    }
+
+    /// Fills the table by reading the file; what cannot be read up to record `next` is a hole.
+    pub(crate) fn scan(&self, next: u64) -> Result<(), Error> {
+        let mut walk = self.walk();
+        let mut growing = Growing::new(self.head.codec != 0, self.end(), self.head.first_seq);
+        let id_of = |growing: &Growing| self.head.first.saturating_add(u64::from(growing.count()));
+        loop {
+            let step = match walk.step(growing.next_seq, id_of(&growing))? {
+                Some(step) => step,
+                None => match walk.beyond(growing.next_seq)?.step {
+                    Some(step) if step.head.first >= id_of(&growing) => {
+                        growing.push_hole(narrow(step.head.first.saturating_sub(id_of(&growing))));
+                        walk.resume(&step);
+                        step
+                    }
+                    _ => break,
+                },
+            };
+            push(&mut growing, step);
+            growing.end = narrow(walk.position);
+        }
+        growing.push_hole(narrow(next.saturating_sub(id_of(&growing))));
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Table::Growing(growing);
+        Ok(())
+    }
+
+    pub(crate) fn walk(&self) -> Walk<'_> {
+        Walk::new(&self.map, &self.head, self.data_blk_size)
+    }
+
+    /// A walk that goes on where another one ended.
+    pub(crate) fn walk_from(&self, position: u64) -> Walk<'_> {
+        let mut walk = self.walk();
+        walk.position = position;
+        walk
+    }
+
+    pub(crate) fn expected(&self) -> Expected {
+        Expected { number: self.head.number, generation: self.head.generation, first: self.head.first }
+    }
+
+    /// Adds to the table; nothing happens to one that is sealed.
+    pub(crate) fn grow(&self, add: impl FnOnce(&mut Growing)) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if let Table::Growing(growing) = &mut *table {
+            add(growing);
+        }
+    }
+
+    /// Adds a batch that a walk found, which ended at `position`.
+    pub(crate) fn add(&self, step: Step, position: u64) {
+        self.grow(|growing| {
+            push(growing, step);
+            growing.end = narrow(position);
+        });
+    }
+
+    /// Lets the index on disk take the place of the table in memory.
+    pub(crate) fn seal(&self, index: IndexFile) {
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Table::Sealed(Arc::new(index));
+    }
+
+    /// The table as it is written to disk; `None` when it is there already.
+    pub(crate) fn unsealed_table(&self) -> Option<Growing> {
+        match &*self.table() {
+            Table::Growing(growing) => Some(growing.clone()),
+            Table::Sealed(_) => None,
+        }
+    }
+
+    pub(crate) fn index(&self) -> Option<Arc<IndexFile>> {
+        match &*self.table() {
+            Table::Growing(_) => None,
+            Table::Sealed(index) => Some(Arc::clone(index)),
+        }
+    }
+
+    pub(crate) fn index_path(&self) -> &Path {
+        &self.index_path
+    }
+
+    /// Where the data ends.
+    pub(crate) fn end(&self) -> u32 {
+        match &*self.table() {
+            Table::Growing(growing) => growing.end,
+            Table::Sealed(index) => index.head().end,
+        }
+    }
+
+    /// The id behind the last record of the file.
+    pub(crate) fn next(&self) -> u64 {
+        let count = match &*self.table() {
+            Table::Growing(growing) => growing.count(),
+            Table::Sealed(index) => index.head().count,
+        };
+        self.head.first.saturating_add(u64::from(count))
+    }
+
+    /// The times of the first and the last batch with records; `None` without records.
+    pub(crate) fn times(&self) -> Option<(u64, u64)> {
+        match &*self.table() {
+            Table::Growing(growing) => {
+                let times = || growing.batches.iter().filter(|batch| batch.offset != HOLE).map(|batch| batch.appended_at);
+                times().min().zip(times().max())
+            }
+            Table::Sealed(index) => {
+                let head = index.head();
+                (head.count > 0).then_some((head.time_min, head.time_max))
+            }
+        }
+    }
+
+    /// Reads one record.
+    pub(crate) fn read(&self, id: u64) -> Result<Record, Error> {
+        let ordinal = self.ordinal(id);
+        let (offset, batch) = {
+            let table = self.table();
+            (table.offset(ordinal)?, table.batch_of(ordinal)?)
+        };
+        let Some((_, batch)) = batch else { return Err(self.damaged(id, id, None, "it has no such record")) };
+        let Some(offset) = offset else { return self.read_packed(id, batch) };
+        if offset == HOLE {
+            return Err(self.lost(id));
+        }
+        let mut head = [0; FRAME_HEAD_BYTES];
+        self.map.read_exact_at(&mut head, u64::from(offset))?;
+        let frame = FrameHead::read(&head).filter(|frame| {
+            let end = u64::from(offset) + FRAME_HEAD_BYTES as u64 + u64::from(frame.len);
+            end <= self.map.len()
+        });
+        let Some(frame) = frame else { return self.read_again(id, offset) };
+        let mut bytes = vec![0; frame.len as usize];
+        self.map.read_exact_at(&mut bytes, u64::from(offset) + FRAME_HEAD_BYTES as u64)?;
+        if !frame.covers(id, &bytes) {
+            return self.read_again(id, offset);
+        }
+        self.record(id, frame.type_no, batch.appended_at, bytes)
+    }
+
+    fn record(&self, id: u64, type_no: u32, appended_at: u64, bytes: Vec<u8>) -> Result<Record, Error> {
+        let Some(id) = TransId::new(id) else { return Err(self.damaged(1, 1, None, "a record has the id 0")) };
+        Ok(Record { id, type_no: TypeNo(type_no), appended_at: Some(time_of(appended_at)), bytes })
+    }
+
+    /// What is left to try when a record was not where its index says: the index may be the one that is damaged.
+    #[cold]
+    fn read_again(&self, id: u64, offset: u32) -> Result<Record, Error> {
+        let Some(index) = self.index() else {
+            return Err(self.damaged(id, id, Some(offset), "the record does not match its checksum"));
+        };
+        if index.is_whole() {
+            return Err(self.damaged(id, id, Some(offset), "the record does not match its checksum"));
+        }
+        self.scan(self.next())?;
+        self.read(id)
+    }
+
+    fn read_packed(&self, id: u64, batch: BatchEntry) -> Result<Record, Error> {
+        let unpacked = self.unpack(id, batch)?;
+        let index = usize::try_from(id.saturating_sub(unpacked.head.first)).unwrap_or(usize::MAX);
+        let frame = unpacked.offsets.get(index).and_then(|offset| {
+            let frame = unpacked.frames.get(*offset as usize..)?;
+            read_frame(frame, id)
+        });
+        let Some((frame, _)) = frame else {
+            return Err(self.damaged(id, id, Some(batch.offset), "the batch has no such record"));
+        };
+        self.record(id, frame.type_no, batch.appended_at, frame.payload.to_vec())
+    }
+
+    fn unpack(&self, id: u64, batch: BatchEntry) -> Result<Arc<Unpacked>, Error> {
+        if batch.offset == HOLE {
+            return Err(self.lost(id));
+        }
+        let last = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(unpacked) = last.filter(|unpacked| unpacked.offset == batch.offset) {
+            return Ok(unpacked);
+        }
+        let mut head = [0; BATCH_HEAD_BYTES];
+        self.map.read_exact_at(&mut head, u64::from(batch.offset))?;
+        let body_at = u64::from(batch.offset) + BATCH_HEAD_BYTES as u64;
+        let unpacked = BatchHead::decode(&head, self.head.generation)
+            .filter(|head| body_at + u64::from(head.body_len) <= self.map.len())
+            .map(|head| {
+                let mut body = vec![0; head.body_len as usize];
+                self.map.read_exact_at(&mut body, body_at)?;
+                let Some(body) = batch::open(&head, &body, self.head.generation, 1 << 31) else { return Ok(None) };
+                let frames = body.frames.into_owned();
+                let (mut offsets, mut types) = (Vec::new(), Vec::new());
+                let is_whole = batch::verify(&head, &frames, &mut offsets, &mut types).is_some();
+                let frames = Arc::new(frames);
+                Ok::<_, Error>(is_whole.then(|| Arc::new(Unpacked { offset: batch.offset, head, frames, offsets })))
+            });
+        let Some(unpacked) = unpacked.transpose()?.flatten() else {
+            return Err(self.damaged(id, id, Some(batch.offset), "the batch does not match its checksums"));
+        };
+        *self.unpacked.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&unpacked));
+        Ok(unpacked)
+    }
+
+    /// Reads records from `from` on: at least one, none from `end` on, about `bytes_max` bytes of them.
+    pub(crate) fn run(&self, from: u64, end: u64, bytes_max: usize) -> Result<RecordBatch, Error> {
+        let ordinal = self.ordinal(from);
+        let (offset, pieces) = {
+            let table = self.table();
+            let Some(offset) = table.offset(ordinal)? else {
+                let Some((_, batch)) = table.batch_of(ordinal)? else {
+                    return Err(self.damaged(from, from, None, "it has no such record"));
+                };
+                drop(table);
+                return self.run_packed(from, end, batch);
+            };
+            if offset == HOLE {
+                drop(table);
+                return Err(self.lost(from));
+            }
+            let limit = offset.saturating_add(u32::try_from(bytes_max).unwrap_or(u32::MAX));
+            (offset, table.pieces(ordinal, self.ordinal(end), limit)?)
+        };
+        let len = u64::try_from(bytes_max).unwrap_or(u64::MAX).min(self.map.len().saturating_sub(u64::from(offset)));
+        let batch = self.collect(from, offset, len, &pieces)?;
+        if let Some(batch) = batch {
+            return Ok(batch);
+        }
+        // The first record alone is larger than the window.
+        let mut head = [0; FRAME_HEAD_BYTES];
+        self.map.read_exact_at(&mut head, u64::from(offset))?;
+        let len = FrameHead::read(&head).map_or(0, |head| FRAME_HEAD_BYTES as u64 + u64::from(head.len));
+        let batch = if u64::from(offset).saturating_add(len) <= self.map.len() {
+            self.collect(from, offset, len, pieces.get(..1).unwrap_or_default())?
+        } else {
+            None
+        };
+        match batch {
+            Some(batch) => Ok(batch),
+            None => {
+                let record = self.read_again(from, offset)?;
+                Ok(RecordBatch::of(&record))
+            }
+        }
+    }
+
+    /// Reads a window, and puts the frames of several batches in it side by side.
+    fn collect(&self, from: u64, offset: u32, len: u64, pieces: &[Piece]) -> Result<Option<RecordBatch>, Error> {
+        let mut window = vec![0; usize::try_from(len).unwrap_or(0)];
+        self.map.read_exact_at(&mut window, u64::from(offset))?;
+        let (mut id, mut filled) = (from, 0);
+        let mut times = Times::default();
+        'pieces: for piece in pieces {
+            let mut at = piece.offset.saturating_sub(offset) as usize;
+            times.push(narrow(id.saturating_sub(from)), piece.appended_at);
+            let (start, mut left) = (at, piece.count);
+            while left > 0 {
+                let frame = window.get(at..).and_then(|bytes| read_frame(bytes, id));
+                let Some((frame, _)) = frame else {
+                    filled = move_back(&mut window, start, at, filled);
+                    break 'pieces;
+                };
+                at = at.saturating_add(FRAME_HEAD_BYTES).saturating_add(frame.payload.len());
+                id = id.saturating_add(1);
+                left = left.saturating_sub(1);
+            }
+            filled = move_back(&mut window, start, at, filled);
+        }
+        window.truncate(filled);
+        let count = narrow(id.saturating_sub(from));
+        let first = TransId::new(from).filter(|_| count > 0);
+        Ok(first.map(|first| RecordBatch::new(first, count, times, Arc::new(window), 0)))
+    }
+
+    fn run_packed(&self, from: u64, end: u64, batch: BatchEntry) -> Result<RecordBatch, Error> {
+        let unpacked = self.unpack(from, batch)?;
+        let index = usize::try_from(from.saturating_sub(unpacked.head.first)).unwrap_or(usize::MAX);
+        let start = unpacked.offsets.get(index).copied();
+        let count = unpacked.head.next().min(end).saturating_sub(from);
+        let (Some(start), Some(first)) = (start, TransId::new(from).filter(|_| count > 0)) else {
+            return Err(self.damaged(from, from, Some(batch.offset), "the batch has no such record"));
+        };
+        let times = Times::one(batch.appended_at);
+        Ok(RecordBatch::new(first, narrow(count), times, Arc::clone(&unpacked.frames), start as usize))
+    }
+
+    /// The first record from `from` on that may be of one of these types; the id behind the last one for none.
+    pub(crate) fn next_of(&self, types: &[u32], from: u64) -> Result<u64, Error> {
+        let ordinal = self.ordinal(from);
+        let found = match &*self.table() {
+            Table::Growing(growing) => {
+                let rest = growing.types.get(ordinal as usize..).unwrap_or_default();
+                rest.iter().position(|type_no| types.contains(type_no)).map(|found| ordinal.saturating_add(narrow(found as u64)))
+            }
+            Table::Sealed(index) => index.next_of(types, ordinal)?,
+        };
+        Ok(found.map_or_else(|| self.next(), |found| self.head.first.saturating_add(u64::from(found))))
+    }
+
+    /// The first record of the file that was appended at this time or later.
+    pub(crate) fn seek_time(&self, micros: u64) -> Result<Option<u64>, Error> {
+        let table = self.table();
+        let count = match &*table {
+            Table::Growing(growing) => growing.batches.len(),
+            Table::Sealed(index) => index.batches() as usize,
+        };
+        // Clocks may go back: the first batch that is late enough, not the first of those behind which all are.
+        for number in 0..count {
+            if let Some(batch) = table.batch(number)?
+                && batch.offset != HOLE
+                && batch.appended_at >= micros
+            {
+                return Ok(Some(self.head.first.saturating_add(u64::from(batch.ordinal))));
+            }
+        }
+        Ok(None)
+    }
+
+    fn ordinal(&self, id: u64) -> u32 {
+        narrow(id.saturating_sub(self.head.first))
+    }
+
+    fn table(&self) -> RwLockReadGuard<'_, Table> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The error for a record that lies in a hole: it names the whole hole.
+    fn lost(&self, id: u64) -> Error {
+        let ordinal = self.ordinal(id);
+        let table = self.table();
+        let hole = table.batch_of(ordinal).ok().flatten();
+        let first = hole.map_or(id, |(_, hole)| self.head.first.saturating_add(u64::from(hole.ordinal)));
+        let next = hole.and_then(|(number, _)| table.batch(number.saturating_add(1)).ok().flatten());
+        drop(table);
+        let last = next.map_or_else(|| self.next(), |next| self.head.first.saturating_add(u64::from(next.ordinal)));
+        self.damaged(first, last.saturating_sub(1).max(first), None, "batches are missing or do not match their checksums")
+    }
+
+    fn damaged(&self, first: u64, last: u64, offset: Option<u32>, what: &str) -> Error {
+        let corruption = match offset {
+            Some(offset) => Corruption::at(&self.path, u64::from(offset), what),
+            None => Corruption::of(&self.path, what),
+        };
+        match (TransId::new(first), TransId::new(last)) {
+            (Some(first), Some(last)) => Error::Corrupt(corruption.losing(first, last)),
+            _ => Error::Corrupt(corruption),
+        }
+    }
+}
+
+/// Records of one batch that a run takes.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    offset: u32,
+    count: u32,
+    appended_at: u64,
+}
+
+impl Table {
+    /// Where a record's frame begins: `HOLE` when it is lost, `None` when batches are compressed.
+    #[inline]
+    fn offset(&self, ordinal: u32) -> Result<Option<u32>, Error> {
+        match self {
+            Table::Growing(growing) if growing.is_batched() => Ok(None),
+            Table::Growing(growing) => Ok(Some(growing.offsets.get(ordinal as usize).copied().unwrap_or(HOLE))),
+            Table::Sealed(index) if index.is_batched() => Ok(None),
+            Table::Sealed(index) => Ok(Some(index.offset(ordinal)?)),
+        }
+    }
+
+    fn batch(&self, number: usize) -> Result<Option<BatchEntry>, Error> {
+        match self {
+            Table::Growing(growing) => Ok(growing.batches.get(number).copied()),
+            Table::Sealed(index) => Ok(index.batch(narrow(number as u64))?),
+        }
+    }
+
+    fn count(&self) -> u32 {
+        match self {
+            Table::Growing(growing) => growing.count(),
+            Table::Sealed(index) => index.head().count,
+        }
+    }
+
+    /// The batch that holds a record, and its number.
+    fn batch_of(&self, ordinal: u32) -> Result<Option<(usize, BatchEntry)>, Error> {
+        if ordinal >= self.count() {
+            return Ok(None);
+        }
+        let number = match self {
+            Table::Growing(growing) => growing.batch_of(ordinal),
+            Table::Sealed(index) => index.batch_of(ordinal)?,
+        };
+        let Some(number) = number else { return Ok(None) };
+        Ok(self.batch(number)?.map(|batch| (number, batch)))
+    }
+
+    /// The batches, or parts of them, with the records from `ordinal` to `end` that begin before `limit`.
+    fn pieces(&self, ordinal: u32, end: u32, limit: u32) -> Result<Vec<Piece>, Error> {
+        let mut pieces = Vec::new();
+        let Some((mut number, mut batch)) = self.batch_of(ordinal)? else { return Ok(pieces) };
+        let mut from = ordinal;
+        loop {
+            let next = self.batch(number.saturating_add(1))?;
+            let upto = next.map_or_else(|| self.count(), |next| next.ordinal).min(end);
+            let offset = if from == batch.ordinal {
+                batch.offset.saturating_add(BATCH_HEAD_BYTES as u32)
+            } else {
+                self.offset(from)?.unwrap_or(HOLE)
+            };
+            pieces.push(Piece { offset, count: upto.saturating_sub(from), appended_at: batch.appended_at });
+            match next {
+                Some(next) if next.offset != HOLE && next.offset < limit && next.ordinal < end => {
+                    (number, batch, from) = (number.saturating_add(1), next, next.ordinal);
+                }
+                _ => return Ok(pieces),
+            }
+        }
+    }
+}
+
+fn push(growing: &mut Growing, step: Step) {
+    growing.push(&step.head, narrow(step.offset), &step.offsets, step.types);
+}
+
+/// Moves what was verified behind what was before; returns where it ends.
+fn move_back(window: &mut [u8], start: usize, end: usize, to: usize) -> usize {
+    if start != to && start <= end && end <= window.len() && to <= start {
+        window.copy_within(start..end, to);
+    }
+    to.saturating_add(end.saturating_sub(start))
+}
+
+/// Counts and offsets within a file are below 2^32 by the bounds on files and records.
+fn narrow(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Reads the head of a data file; `None` when there is none.
+pub(crate) fn read_head(disk: &Disk, path: &Path) -> Result<Option<SegmentHead>, Error> {
+    let file = disk.open_file(path)?;
+    let mut bytes = [0; SEGMENT_HEAD_BYTES];
+    match file.read_exact_at(&mut bytes, 0) {
+        Ok(()) => Ok(SegmentHead::decode(&bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}

@@ -1,0 +1,191 @@
+//! Reading records one after the other: in order, by type, backwards, or in batches.
+//! Refuses to stop at damage: it is told as an error, and what lies behind it is read.
+
+use crate::error::{Corruption, Error};
+use crate::ids::{TransId, TypeNo};
+use crate::reader::Reader;
+use crate::record::{IntoRecords, Record, RecordBatch};
+use crate::store::Shelf;
+
+/// About how many bytes are read at a time.
+const RUN_BYTES: usize = 256 << 10;
+
+/// Records in batches, from [`Reader::batches`].
+#[derive(Debug)]
+pub struct Batches {
+    shelf: Shelf,
+    next: u64,
+    end: u64,
+    error: Option<Error>,
+}
+
+impl Batches {
+    pub(crate) fn new(shelf: Shelf, from: u64, end: u64, error: Option<Error>) -> Batches {
+        Batches { shelf, next: from, end, error }
+    }
+
+    /// The id with which the next batch begins.
+    pub fn position(&self) -> Option<TransId> {
+        TransId::new(self.next)
+    }
+
+    fn read(&mut self) -> Result<RecordBatch, Error> {
+        if let Some(first) = TransId::new(self.shelf.bounds().0).filter(|first| self.next < first.get()) {
+            self.next = first.get();
+            return Err(Error::Trimmed { first });
+        }
+        let batch = self.shelf.run(self.next, self.end, RUN_BYTES);
+        match &batch {
+            Ok(batch) => self.next = batch.first().get().saturating_add(batch.len() as u64),
+            Err(error) => self.next = behind(error, self.next),
+        }
+        batch
+    }
+}
+
+impl Iterator for Batches {
+    type Item = Result<RecordBatch, Error>;
+
+    fn next(&mut self) -> Option<Result<RecordBatch, Error>> {
+        if let Some(error) = self.error.take() {
+            return Some(Err(error));
+        }
+        (self.next < self.end).then(|| self.read())
+    }
+}
+
+/// The record behind those that an error tells of.
+fn behind(error: &Error, id: u64) -> u64 {
+    match error {
+        Error::Corrupt(Corruption { ids: Some((_, last)), .. }) if last.get() >= id => last.get().saturating_add(1),
+        Error::Corrupt(_) => id.saturating_add(1),
+        // Nothing is known of what follows.
+        _ => u64::MAX,
+    }
+}
+
+/// Records in order, from [`Reader::scan`].
+#[derive(Debug)]
+pub struct Scan {
+    batches: Batches,
+    records: Option<IntoRecords>,
+    types: Vec<u32>,
+}
+
+impl Scan {
+    pub(crate) fn new(batches: Batches) -> Scan {
+        Scan { batches, records: None, types: Vec::new() }
+    }
+
+    /// Only records of these types. Files without any are passed over unread, and so are other records where the
+    /// index of a file tells them.
+    ///
+    /// ```
+    /// use rtrans::{Log, Options, TypeNo};
+    ///
+    /// # let sim = host::sim::SimDisk::new(1);
+    /// # let log = Log::open_on(&sim.disk(), &host::Clock::system(), Options::default())?;
+    /// log.append(TypeNo(1), b"block")?;
+    /// log.append(TypeNo(2), b"transaction")?;
+    /// let blocks: Vec<_> = log.scan(..).types([TypeNo(1)]).collect::<Result<_, _>>()?;
+    /// assert_eq!(blocks.len(), 1);
+    /// # Ok::<(), rtrans::Error>(())
+    /// ```
+    #[must_use]
+    pub fn types(mut self, types: impl IntoIterator<Item = TypeNo>) -> Scan {
+        self.types = types.into_iter().map(|type_no| type_no.0).collect();
+        // An empty list is every type: a filter that lets nothing through is nobody's wish.
+        self
+    }
+
+    fn next_of_types(&mut self) -> Option<Result<Record, Error>> {
+        if let Some(error) = self.batches.error.take() {
+            return Some(Err(error));
+        }
+        let batches = &mut self.batches;
+        while batches.next < batches.end {
+            if let Some(first) = TransId::new(batches.shelf.bounds().0).filter(|first| batches.next < first.get()) {
+                batches.next = first.get();
+                return Some(Err(Error::Trimmed { first }));
+            }
+            let record = batches
+                .shelf
+                .next_of(&self.types, batches.next, batches.end)
+                .and_then(|id| if id < batches.end { batches.shelf.read(id).map(Some) } else { Ok(None) });
+            match record {
+                Ok(None) => batches.next = batches.end,
+                Ok(Some(record)) => {
+                    batches.next = record.id.get().saturating_add(1);
+                    if self.types.contains(&record.type_no.0) {
+                        return Some(Ok(record));
+                    }
+                }
+                Err(error) => {
+                    batches.next = behind(&error, batches.next);
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
+}
+
+impl Iterator for Scan {
+    type Item = Result<Record, Error>;
+
+    fn next(&mut self) -> Option<Result<Record, Error>> {
+        if !self.types.is_empty() {
+            return self.next_of_types();
+        }
+        loop {
+            if let Some(record) = self.records.as_mut().and_then(Iterator::next) {
+                return Some(Ok(record));
+            }
+            match self.batches.next()? {
+                Ok(batch) => self.records = Some(batch.into_iter()),
+                Err(error) => return Some(Err(error)),
+            }
+        }
+    }
+}
+
+/// Records from the last to the first, from [`Reader::scan_rev`].
+#[derive(Debug)]
+pub struct ScanRev {
+    reader: Reader,
+    from: u64,
+    /// The id behind the next one.
+    end: u64,
+    error: Option<Error>,
+}
+
+impl ScanRev {
+    pub(crate) fn new(reader: Reader, from: u64, end: u64, error: Option<Error>) -> ScanRev {
+        ScanRev { reader, from, end, error }
+    }
+}
+
+impl Iterator for ScanRev {
+    type Item = Result<Record, Error>;
+
+    fn next(&mut self) -> Option<Result<Record, Error>> {
+        if let Some(error) = self.error.take() {
+            return Some(Err(error));
+        }
+        let id = TransId::new(self.end.saturating_sub(1)).filter(|id| id.get() >= self.from)?;
+        self.end = id.get();
+        match self.reader.read(id) {
+            Ok(record) => record.map(Ok),
+            Err(Error::Trimmed { first }) => {
+                self.end = 0;
+                Some(Err(Error::Trimmed { first }))
+            }
+            Err(error) => {
+                if let Error::Corrupt(Corruption { ids: Some((first, _)), .. }) = &error {
+                    self.end = self.end.min(first.get());
+                }
+                Some(Err(error))
+            }
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! `Store` and `Shelf`: the writing and the reading side of a log, whichever its format is.
+//! Refuses to hide what one format cannot do: that is an error with a way out.
+
+use std::sync::Arc;
+
+use host::Disk;
+
+use crate::control::{Control, Memory};
+use crate::error::Error;
+use crate::format2::depot::Chore;
+use crate::ids::TransId;
+use crate::outgoing::Outgoing;
+use crate::position_file;
+use crate::record::{Record, RecordBatch};
+use crate::tail_page::Tail;
+use crate::{format1, format2};
+
+/// The writing side. Whoever leads a group commit owns it.
+#[derive(Debug)]
+pub(crate) enum Store {
+    One(Box<One>),
+    Two(Box<format2::Writer>),
+}
+
+/// Format 1 has no place for positions in its data: they are files, synced with it.
+#[derive(Debug)]
+pub(crate) struct One {
+    pub(crate) disk: Disk,
+    pub(crate) writer: format1::Writer,
+    pub(crate) memory: Memory,
+    pub(crate) durable_next: u64,
+    /// Positions that were written and not yet synced.
+    pub(crate) positions: Vec<position_file::Written>,
+}
+
+/// The reading side, shared by everybody.
+#[derive(Clone, Debug)]
+pub(crate) enum Shelf {
+    One(Arc<format1::Shelf>),
+    Two(Arc<format2::Shelf>),
+}
+
+impl Store {
+    /// Writes a batch to the system. After an error the log is as before, unless the error is not `DiskFull`.
+    pub(crate) fn write(&mut self, outgoing: &mut Outgoing) -> Result<(), Error> {
+        match self {
+            Store::One(one) => one.write(outgoing),
+            Store::Two(writer) => writer.write(outgoing),
+        }
+    }
+
+    /// Makes what was written durable. After an error, which is never `DiskFull`, nothing since the last sync may be
+    /// called durable.
+    pub(crate) fn sync(&mut self) -> Result<(), Error> {
+        let synced = match self {
+            Store::One(one) => one.sync(),
+            Store::Two(writer) => writer.sync(),
+        };
+        synced.map_err(Error::unclean)
+    }
+
+    /// The id of the next record.
+    pub(crate) fn next(&self) -> u64 {
+        match self {
+            Store::One(one) => one.writer.next(),
+            Store::Two(writer) => writer.next(),
+        }
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        match self {
+            Store::One(one) => &one.memory,
+            Store::Two(writer) => writer.memory(),
+        }
+    }
+
+    pub(crate) fn tail(&self) -> Tail {
+        match self {
+            Store::One(one) => one.tail(),
+            Store::Two(writer) => writer.tail(),
+        }
+    }
+
+    pub(crate) fn take_chores(&mut self) -> Vec<Chore> {
+        match self {
+            Store::One(_) => Vec::new(),
+            Store::Two(writer) => writer.take_chores(),
+        }
+    }
+
+    /// Cuts the log behind a record, durably.
+    pub(crate) fn roll_back(&mut self, after: u64) -> Result<(), Error> {
+        match self {
+            Store::One(one) => one.roll_back(after),
+            Store::Two(writer) => writer.roll_back(after),
+        }
+    }
+
+    /// Lets what lies before a record go. In format 2 the mark was written and synced before.
+    pub(crate) fn drop_before(&mut self, first: u64) -> Result<(), Error> {
+        match self {
+            Store::One(one) => one.writer.trim_before(first).map(|first| one.memory.first = first),
+            Store::Two(writer) => {
+                writer.drop_before(first);
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes what another process has written into a consumer's file.
+    pub(crate) fn learn(&mut self, control: &Control) {
+        match self {
+            Store::One(one) => one.memory.apply(control),
+            Store::Two(writer) => writer.learn(control),
+        }
+    }
+
+    /// Sets positions back that lie beyond the last record; tells which, from where, to where.
+    pub(crate) fn clamp_positions(&mut self) -> Vec<(String, u64, u64)> {
+        match self {
+            Store::One(one) => one.clamp_positions(),
+            Store::Two(writer) => writer.clamp_positions(),
+        }
+    }
+
+    /// Whether marks, epochs and atomic batches can be kept.
+    pub(crate) fn has_controls(&self) -> bool {
+        matches!(self, Store::Two(_))
+    }
+}
+
+impl One {
+    fn write(&mut self, outgoing: &mut Outgoing) -> Result<(), Error> {
+        self.writer.write(outgoing)?;
+        for control in &outgoing.controls {
+            self.memory.apply(control);
+            if let Control::Position { name, position } = control {
+                self.positions.push(position_file::write(&self.disk, name, *position)?);
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), Error> {
+        self.writer.sync()?;
+        // Behind the records: a position is never ahead of the log.
+        for written in self.positions.drain(..) {
+            written.sync()?;
+        }
+        self.durable_next = self.writer.next();
+        Ok(())
+    }
+
+    fn tail(&self) -> Tail {
+        Tail {
+            log_id: 1,
+            next: self.writer.next(),
+            durable_next: self.durable_next,
+            durable_seq: self.durable_next.saturating_sub(1),
+            first: self.memory.first,
+            pid: std::process::id(),
+            ..Tail::default()
+        }
+    }
+
+    fn roll_back(&mut self, after: u64) -> Result<(), Error> {
+        // Positions first: after a crash in between they are behind, never ahead.
+        for (name, position) in &mut self.memory.positions {
+            if position.transid > after {
+                position.transid = after;
+                position.generation = position.generation.saturating_add(1);
+                position_file::write(&self.disk, name, *position)?.sync()?;
+            }
+        }
+        self.writer.truncate_after(after)?;
+        self.durable_next = self.writer.next();
+        Ok(())
+    }
+
+    fn clamp_positions(&mut self) -> Vec<(String, u64, u64)> {
+        let last = self.writer.next().saturating_sub(1);
+        let mut clamped = Vec::new();
+        for (name, position) in &mut self.memory.positions {
+            if position.transid > last {
+                clamped.push((name.as_str().to_owned(), position.transid, last));
+                position.transid = last;
+                position.generation = position.generation.saturating_add(1);
+            }
+        }
+        clamped
+    }
+}
+
+impl Shelf {
+    /// The first record, and the id behind the last one; both the same when there is none.
+    pub(crate) fn bounds(&self) -> (u64, u64) {
+        match self {
+            Shelf::One(shelf) => shelf.bounds(),
+            Shelf::Two(shelf) => shelf.bounds(),
+        }
+    }
+
+    pub(crate) fn read(&self, id: u64) -> Result<Record, Error> {
+        match self {
+            Shelf::One(shelf) => shelf.read(id),
+            Shelf::Two(shelf) => shelf.read(id),
+        }
+    }
+
+    /// Reads records from `from` on: at least one, none from `end` on, about `bytes_max` bytes of them.
+    pub(crate) fn run(&self, from: u64, end: u64, bytes_max: usize) -> Result<RecordBatch, Error> {
+        match self {
+            Shelf::One(shelf) => shelf.read_run(from, end, bytes_max),
+            Shelf::Two(shelf) => shelf.run(from, end, bytes_max),
+        }
+    }
+
+    /// The first record from `from` on that may be of one of these types; `end` when there is none before it.
+    pub(crate) fn next_of(&self, types: &[u32], from: u64, end: u64) -> Result<u64, Error> {
+        match self {
+            // The index entries would tell, but reading them is not cheaper than reading on.
+            Shelf::One(_) => Ok(from.min(end)),
+            Shelf::Two(shelf) => shelf.next_of(types, from, end),
+        }
+    }
+
+    pub(crate) fn seek_time(&self, micros: u64) -> Result<Option<TransId>, Error> {
+        match self {
+            Shelf::One(_) => Err(Error::Unsupported {
+                what: "format 1 does not know when records were appended",
+                instead: "import the log into one of format 2, or search by what the records say",
+            }),
+            Shelf::Two(shelf) => Ok(shelf.seek_time(micros)?.and_then(TransId::new)),
+        }
+    }
+
+    /// How many rollbacks there were.
+    pub(crate) fn rolled(&self) -> u64 {
+        match self {
+            Shelf::One(_) => 0,
+            Shelf::Two(shelf) => shelf.rolled(),
+        }
+    }
+
+    /// The lowest record behind which the log was cut since there were `seen` rollbacks.
+    pub(crate) fn rolled_after(&self, seen: u64) -> Option<u64> {
+        match self {
+            Shelf::One(_) => None,
+            Shelf::Two(shelf) => shelf.rolled_after(seen),
+        }
+    }
+}
+

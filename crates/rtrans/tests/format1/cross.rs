@@ -1,0 +1,115 @@
+//! A reader and a writer in Python, written from the document alone, against ours: each reads what the other writes.
+//! Refuses to pass in silence where there is no Python: it says so aloud.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use host::Disk;
+
+use super::super::{Shelf, open};
+use super::support::{Dice, Found, Item, read_all, read_in_runs, write};
+use crate::error::Error;
+use crate::parameters::{METADATA, Parameters};
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/external").join(name)
+}
+
+/// Runs a script and returns what it says; `None` where there is no Python.
+fn python(name: &str, arguments: &[&str]) -> Option<String> {
+    let run = Command::new("python3").arg(script(name)).args(arguments).output();
+    let Ok(run) = run else {
+        eprintln!("LEFT OUT: python3 is not there, so that {name} was not tried");
+        return None;
+    };
+    assert!(run.status.success(), "{name} {arguments:?}: {}", String::from_utf8_lossy(&run.stderr));
+    Some(String::from_utf8(run.stdout).unwrap())
+}
+
+fn listed(records: impl IntoIterator<Item = (u64, Item)>) -> String {
+    use std::fmt::Write;
+    records.into_iter().fold(String::new(), |mut text, (id, (type_no, bytes))| {
+        let hex = bytes.iter().fold(String::new(), |mut hex, byte| {
+            write!(hex, "{byte:02x}").unwrap();
+            hex
+        });
+        writeln!(text, "{id} {type_no} {hex}").unwrap();
+        text
+    })
+}
+
+/// Opens whatever is there as a reader does.
+fn shelf_of(place: &Path) -> (Disk, Parameters, std::sync::Arc<Shelf>) {
+    let disk = Disk::open(place).unwrap();
+    let file = disk.open_file(Path::new(METADATA)).unwrap();
+    let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+    file.read_exact_at(&mut bytes, 0).unwrap();
+    let parameters = Parameters::decode(&bytes).unwrap();
+    let shelf = Shelf::open(&disk, &parameters).unwrap();
+    (disk, parameters, shelf)
+}
+
+#[test]
+fn an_independent_reader_finds_no_fault_with_what_we_write() {
+    for seed in 0..12 {
+        let mut dice = Dice(seed);
+        let block = 1 + dice.roll(70);
+        let parameters = Parameters {
+            size_per_index: [36, 48][usize::try_from(dice.roll(2)).unwrap()],
+            index_num_per_file: u32::try_from(1 + dice.roll(9)).unwrap(),
+            index_file_num_per_dir: u32::try_from(1 + dice.roll(5)).unwrap(),
+            max_size_data_file: block + dice.roll(600),
+            data_blk_size: u32::try_from(block).unwrap(),
+            need_compress: u16::try_from(dice.roll(2)).unwrap(),
+            ..Parameters::format_1()
+        };
+        let place = tempfile::tempdir().unwrap();
+        let disk = Disk::open(place.path()).unwrap();
+        disk.publish_file(Path::new(METADATA), &parameters.encode()).unwrap();
+        let mut writer = open(&disk, &parameters, 0).unwrap().writer;
+        let mut items: Vec<Item> = Vec::new();
+        for _ in 0..=dice.roll(12) {
+            let more: Vec<Item> = (0..=dice.roll(6)).map(|_| dice.item(200)).collect();
+            write(&mut writer, &more).unwrap();
+            items.extend(more);
+        }
+        let path = place.path().to_str().unwrap();
+        let Some(verified) = python("log1_reader.py", &[path, "--verify"]) else { return };
+        assert_eq!(verified.trim(), items.len().to_string(), "seed {seed}: {parameters:?}");
+        let wanted = listed((1u64..).zip(items));
+        assert_eq!(python("log1_reader.py", &[path]).unwrap(), wanted, "seed {seed}: {parameters:?}");
+    }
+}
+
+#[test]
+fn what_independent_writers_write_is_read_in_every_layout() {
+    for layout in ["plain", "ruby", "untyped"] {
+        for geometry in ["0", "1", "2", "3", "4"] {
+            for (compress, count, seed) in [("0", "1", "1"), ("1", "30", "4"), ("0", "30", "3")] {
+                let what =
+                    format!("layout {layout}, geometry {geometry}, compressed {compress}, seed {seed}");
+                let place = tempfile::tempdir().unwrap();
+                let path = place.path().to_str().unwrap();
+                let Some(wanted) = python("log1_writer.py", &[path, layout, geometry, compress, seed, count])
+                else {
+                    return;
+                };
+                let (disk, parameters, shelf) = shelf_of(place.path());
+                let records = read_all(&shelf).into_iter().map(|(id, found)| match found {
+                    Found::Record(item) => (id, item),
+                    other => panic!("{what}: record {id}: {other:?}"),
+                });
+                assert_eq!(listed(records), wanted, "{what}");
+                assert_eq!(listed(read_in_runs(&shelf, 1 << 20)), wanted, "{what}");
+                let opened = open(&disk, &parameters, None);
+                match (layout, opened) {
+                    ("plain", opened) => assert!(opened.unwrap().recovery.is_clean(), "{what}"),
+                    (_, Err(Error::Unsupported { instead, .. })) => {
+                        assert!(instead.contains("loghold log import"));
+                    }
+                    (_, opened) => panic!("{what}: {opened:?}"),
+                }
+            }
+        }
+    }
+}
