@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use tokio::time::{sleep, timeout};
 use url::Url;
 
+use crate::crawl::{CRAWL_BYTES, CRAWL_TIME, Crawl, Pace};
 use crate::data_source::{
     Body, BoxFuture, FetchRequest, FetchResponse, SourceError, SourceErrorKind, redacted,
 };
@@ -30,18 +31,15 @@ const STALL_HEDGE: Duration = Duration::from_secs(1);
 /// A body that brings nothing for this long is given up.
 const STALL_MAX: Duration = Duration::from_secs(10);
 
-/// A body is given up when it brings less than this many bytes in this much time of waiting for it.
-const CRAWL_BYTES: u64 = 16 << 10;
-const CRAWL_TIME: Duration = Duration::from_secs(15);
-
 /// Fetches a claimed run, and releases the claim whatever happens.
 pub(crate) async fn fetch_run(job: &Job, file: usize, claim: Range<u64>) -> Result<(), DownloadError> {
     let start = claim.start;
     let mut pour = Pour::new(file, claim);
+    let mut crawl = Crawl::default();
     let mut fruitless = 0;
     let result = loop {
-        let before = pour.reached();
-        let error = match attempt(job, &mut pour, fruitless).await {
+        let (before, outpaced) = (pour.reached(), crawl.outpaced());
+        let error = match attempt(job, &mut pour, &mut crawl, fruitless).await {
             Ok(()) => break Ok(()),
             Err(error) => error,
         };
@@ -51,6 +49,9 @@ pub(crate) async fn fetch_run(job: &Job, file: usize, claim: Range<u64>) -> Resu
         }
         if error.is_refusal() && pour.can_resume() && job.has_place_left(file)? {
             // A mirror may have it, and is asked at once. Each place is lost once, so this ends.
+            continue;
+        }
+        if crawl.outpaced() > outpaced && !job.ending.is_cancelled() {
             continue;
         }
         if !can_try_again(job, &pour, &error) {
@@ -91,9 +92,9 @@ fn can_try_again(job: &Job, pour: &Pour, error: &DownloadError) -> bool {
 }
 
 /// One request for what is left of the run.
-async fn attempt(job: &Job, pour: &mut Pour, fruitless: u32) -> Result<(), DownloadError> {
+async fn attempt(job: &Job, pour: &mut Pour, crawl: &mut Crawl, fruitless: u32) -> Result<(), DownloadError> {
     let file = pour.file();
-    let url = job.url(file, job.attempts + fruitless)?;
+    let url = job.url(file, job.attempts + fruitless + crawl.outpaced())?;
     let request = job.request(file, url, pour.next_range(job)?)?;
     let source = source_of(&request.url);
     let lane = tokio::select! {
@@ -103,7 +104,7 @@ async fn attempt(job: &Job, pour: &mut Pour, fruitless: u32) -> Result<(), Downl
     let patience = job.shared.lanes.patience(&source, job.attempts + fruitless);
     let mut asked = Asked { url: request.url.clone(), lane, active: job.active(), patience };
     let result = match asked.answer(job, file, request).await {
-        Ok(response) => receive(job, pour, response, &mut asked).await,
+        Ok(response) => receive(job, pour, response, (crawl, &mut asked)).await,
         Err(error) => Err(error),
     };
     if let Err(error) = &result {
@@ -293,14 +294,16 @@ async fn receive(
     job: &Job,
     pour: &mut Pour,
     response: FetchResponse,
-    asked: &mut Asked<'_>,
+    (crawl, asked): (&mut Crawl, &mut Asked<'_>),
 ) -> Result<(), DownloadError> {
     pour.accept(job, &response)?;
     let mut body = response.body;
-    let mut crawl = Crawl::default();
+    crawl.begin();
     let mut last_stop = None;
     loop {
         if pour.is_full() {
+            let (bytes, waited) = crawl.body();
+            asked.lane.delivered(bytes, waited);
             return pour.flush(job);
         }
         if job.ending.is_cancelled() {
@@ -311,7 +314,7 @@ async fn receive(
                 return Err(DownloadError::cancelled());
             }
         }
-        match next_piece(job, pour, &mut body, (&mut crawl, asked)).await? {
+        match next_piece(job, pour, &mut body, (crawl, asked)).await? {
             Some(bytes) => {
                 let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                 job.shared.bandwidth.pass(len).await;
@@ -320,26 +323,6 @@ async fn receive(
             }
             None => return pour.end(job),
         }
-    }
-}
-
-/// How slowly a body may come.
-#[derive(Debug, Default)]
-struct Crawl {
-    waited: Duration,
-    bytes: u64,
-}
-
-impl Crawl {
-    fn is_too_slow(&mut self, waited: Duration, bytes: usize) -> bool {
-        self.waited += waited;
-        self.bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
-        if self.waited < CRAWL_TIME {
-            return false;
-        }
-        let is_too_slow = self.bytes < CRAWL_BYTES;
-        *self = Crawl::default();
-        is_too_slow
     }
 }
 
@@ -353,41 +336,59 @@ async fn next_piece(
 ) -> Result<Option<Bytes>, DownloadError> {
     let clock = &job.shared.clock;
     let started = clock.monotonic();
-    let in_time = timeout(asked.patience.overdue, body.next()).await;
+    let overdue = asked.patience.overdue;
+    let in_time = timeout(overdue, body.next()).await;
     let next = if let Ok(next) = in_time {
         next
     } else {
         asked.silent();
-        let next = after_stall(job, pour, body, asked).await;
+        let silence_max = crawl.silence_max().filter(|_| pour.can_resume());
+        let silence_max = silence_max.map(|time| time.saturating_sub(overdue));
+        let next = after_stall(job, pour, body, (asked, silence_max)).await;
         asked.moves();
         next?
     };
     let next = next.transpose()?;
     let waited = clock.monotonic().saturating_sub(started);
-    if crawl.is_too_slow(waited, next.as_ref().map_or(0, Bytes::len)) {
-        let message = format!("{}: fewer than {CRAWL_BYTES} bytes in {CRAWL_TIME:?}", pour.source(job));
-        return Err(DownloadError::new(DownloadErrorKind::TooSlow, message));
-    }
-    Ok(next)
+    let bytes = next.as_ref().map_or(0, Bytes::len);
+    let others = job.shared.lanes.rate_of_others(&source_of(&asked.url)).filter(|_| pour.can_resume());
+    let why = match crawl.on_piece(u64::try_from(bytes).unwrap_or(u64::MAX), waited, others) {
+        Pace::Sound => return Ok(next),
+        Pace::Outpaced => "it brings much less than others do".to_string(),
+        Pace::Crawling => format!("fewer than {CRAWL_BYTES} bytes in {CRAWL_TIME:?}"),
+    };
+    let message = format!("{}: {why}", pour.source(job));
+    Err(DownloadError::new(DownloadErrorKind::TooSlow, message))
 }
 
 type Piece = Option<Result<Bytes, SourceError>>;
 
+/// What comes after a while without bytes: an empty piece if nothing does for `silence_max`, when it is known what others bring.
 async fn after_stall(
     job: &Job,
     pour: &mut Pour,
     body: &mut Body,
-    asked: &mut Asked<'_>,
+    (asked, silence_max): (&mut Asked<'_>, Option<Duration>),
 ) -> Result<Piece, DownloadError> {
     pour.flush(job)?;
     let too_slow = |why: String| {
         let message = format!("{}: {why}", pour.source(job));
         DownloadError::new(DownloadErrorKind::TooSlow, message)
     };
-    let url = asked.url.clone();
+    let (url, source) = (asked.url.clone(), source_of(&asked.url));
     let hedge = async {
         sleep(STALL_HEDGE).await;
         fresh_body(job, pour, url).await
+    };
+    let outpaced = async {
+        let mut wait = silence_max.unwrap_or_default();
+        loop {
+            sleep(wait).await;
+            if job.shared.lanes.rate_of_others(&source).is_some() {
+                return;
+            }
+            wait = STALL_HEDGE;
+        }
     };
     let (piece, beside) = tokio::select! {
         piece = body.next() => return Ok(piece),
@@ -395,6 +396,7 @@ async fn after_stall(
         () = asked.gives_way(STALL_HEDGE) => {
             return Err(too_slow("its body stalled, and others waited for its place".to_string()));
         }
+        () = outpaced, if silence_max.is_some() => return Ok(Some(Ok(Bytes::new()))),
         () = sleep(STALL_MAX) => return Err(too_slow(format!("nothing came for {STALL_MAX:?}"))),
     };
     *body = asked.turn_to(job, beside).body;

@@ -14,6 +14,10 @@ const REST_MAX: Duration = Duration::from_mins(1);
 const PROBE_MAX: Duration = Duration::from_secs(30);
 /// When to ask again while a probe is out: most are answered within a second, and then all may start.
 const PROBE_LOOK: Duration = Duration::from_secs(1);
+/// Bodies of fewer bytes say little of how fast bytes come.
+const BODY_BYTES_MIN: u64 = 64 << 10;
+/// How fast a source's bodies come is known from this many on.
+const BODIES_MIN: u16 = 8;
 /// The longest wait that a source may ask of us.
 const RETRY_AFTER_MAX: Duration = Duration::from_mins(5);
 
@@ -40,7 +44,9 @@ pub(crate) struct Health {
     success_count: u64,
     failure_count: u64,
     last_error: Option<String>,
-    first_bytes: FirstBytes,
+    first_bytes: Times,
+    /// What bodies took for each MiB.
+    bodies: Times,
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -156,12 +162,26 @@ impl Health {
 
     /// The time within which 95 of 100 requests had their first byte; `None` until enough are known.
     pub(crate) fn first_byte_p95(&self) -> Option<Duration> {
-        self.first_bytes.estimate_95(COUNT_MIN)
+        self.first_bytes.percentile(95, COUNT_MIN)
     }
 
     /// The same out of however few are known; `None` if it is none.
     pub(crate) fn first_byte_usual(&self) -> Option<Duration> {
-        self.first_bytes.estimate_95(1)
+        self.first_bytes.percentile(95, 1)
+    }
+
+    /// A body has come whole.
+    pub(crate) fn on_body(&mut self, bytes: u64, took: Duration) {
+        if bytes >= BODY_BYTES_MIN {
+            let per_mib_ns = took.as_nanos().saturating_mul(1 << 20) / u128::from(bytes);
+            self.bodies.add(Duration::from_nanos(u64::try_from(per_mib_ns).unwrap_or(u64::MAX)));
+        }
+    }
+
+    /// Bytes a second of half of all bodies, or less; `None` until enough are known.
+    pub(crate) fn body_rate(&self) -> Option<u64> {
+        let per_mib_ms = self.bodies.percentile(50, BODIES_MIN)?.as_millis().max(1);
+        u64::try_from((1_000 << 20) / per_mib_ms).ok()
     }
 
     fn close(&mut self) {
@@ -219,9 +239,9 @@ fn share(whole: Duration, random: u64) -> Duration {
     u64::try_from(part_ns).map_or(whole, Duration::from_nanos)
 }
 
-/// Times to the first byte, counted in steps of a quarter octave from 1 ms to about a minute.
+/// Times, counted in steps of a quarter octave from 1 ms to about a minute.
 #[derive(Debug)]
-struct FirstBytes {
+struct Times {
     counts: [u16; STEPS],
     total: u16,
 }
@@ -231,13 +251,13 @@ const STEPS: usize = 64;
 const COUNT_MAX: u16 = 512;
 const COUNT_MIN: u16 = 20;
 
-impl Default for FirstBytes {
-    fn default() -> FirstBytes {
-        FirstBytes { counts: [0; STEPS], total: 0 }
+impl Default for Times {
+    fn default() -> Times {
+        Times { counts: [0; STEPS], total: 0 }
     }
 }
 
-impl FirstBytes {
+impl Times {
     fn add(&mut self, time: Duration) {
         if self.total >= COUNT_MAX {
             self.counts.iter_mut().for_each(|count| *count /= 2);
@@ -249,11 +269,11 @@ impl FirstBytes {
         }
     }
 
-    fn estimate_95(&self, count_min: u16) -> Option<Duration> {
+    fn percentile(&self, percent: u32, count_min: u16) -> Option<Duration> {
         if self.total < count_min {
             return None;
         }
-        let wanted = u32::from(self.total) * 95 / 100;
+        let wanted = u32::from(self.total) * percent / 100;
         let mut seen = 0;
         for (step, &count) in self.counts.iter().enumerate() {
             seen += u32::from(count);

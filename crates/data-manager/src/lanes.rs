@@ -242,6 +242,15 @@ impl Lanes {
         self.shared.lock().sources.get(source).is_some_and(|state| state.overdue.len() > state.answered)
     }
 
+    /// Bytes a second that another request to a source would bring: what they usually do, but no more than an even part of
+    /// what the link can do. `None` while that is not known.
+    pub(crate) fn rate_of_others(&self, source: &str) -> Option<u64> {
+        let inner = self.shared.lock();
+        let usual = inner.sources.get(source)?.health.body_rate()?;
+        let part = inner.window.best_rate().map(|rate| rate / u64::from(inner.counted.max(1)));
+        Some(part.map_or(usual, |part| usual.min(part)))
+    }
+
     /// How long a source is to be left alone.
     pub(crate) fn rests_for(&self, source: &str) -> Option<Duration> {
         let now = self.shared.clock.monotonic();
@@ -530,6 +539,13 @@ impl Lane {
         let moving = inner.counted;
         if inner.window.on_bytes(now, bytes, moving) {
             self.shared.grant(inner);
+        }
+    }
+
+    /// Its body has come whole, in so much time of waiting for it.
+    pub(crate) fn delivered(&self, bytes: u64, waited: Duration) {
+        if let Some(state) = self.shared.lock().sources.get_mut(&self.source) {
+            state.health.on_body(bytes, waited);
         }
     }
 

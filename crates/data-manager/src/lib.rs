@@ -91,6 +91,7 @@ mod block_index;
 mod cancel;
 mod catalogue_file;
 mod chunk_ref;
+mod crawl;
 mod data_catalogue;
 mod digest;
 mod download;

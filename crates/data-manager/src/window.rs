@@ -18,6 +18,9 @@ const WORTH_PERCENT: u64 = 8;
 /// A smaller window is kept if it moves this much of what the larger one did, in percent.
 const KEPT_PERCENT: u64 = 95;
 
+/// From step to step the best rate loses this part.
+const BEST_KEPT: u64 = 16;
+
 /// After a window was found large enough, a larger one is tried again this much later.
 const CALM: Duration = Duration::from_secs(3);
 
@@ -36,6 +39,8 @@ pub(crate) struct Window {
     trial: Option<Trial>,
     /// Bytes a second of the last steps: a larger window has to move more than the best of them, which noise does not.
     recent: [u64; 4],
+    /// Bytes a second that were moved at best, of late.
+    best: u64,
     calm_until: Duration,
     down_calm: Duration,
     down_calm_until: Duration,
@@ -71,6 +76,7 @@ impl Window {
             step: Step::default(),
             trial: None,
             recent: [0; 4],
+            best: 0,
             calm_until: Duration::ZERO,
             down_calm: DOWN_CALM_MIN,
             down_calm_until: Duration::ZERO,
@@ -79,6 +85,12 @@ impl Window {
 
     pub(crate) fn limit(&self) -> u32 {
         self.limit
+    }
+
+    /// Bytes a second that were moved at best, of late: what the link can do, also when few ask. `None` if so few have come
+    /// that it is not known.
+    pub(crate) fn best_rate(&self) -> Option<u64> {
+        (self.best > 0).then_some(self.best)
     }
 
     pub(crate) fn set_limit_max(&mut self, limit_max: u32) {
@@ -114,6 +126,7 @@ impl Window {
         let step = std::mem::replace(&mut self.step, Step { since: Some(now), ..Step::default() });
         self.recent.rotate_right(1);
         self.recent[0] = rate;
+        self.best = rate.max(self.best / BEST_KEPT * (BEST_KEPT - 1));
         let before = self.limit;
         match self.trial {
             Some(trial) => self.judge(now, trial, rate, (&step, moving)),

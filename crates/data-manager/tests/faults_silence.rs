@@ -257,3 +257,45 @@ async fn a_silent_source_is_left_for_its_mirror_and_then_left_alone() {
     assert_eq!(source.asks().len() - before, 1);
     hold.close_in_task().await;
 }
+
+/// How long a chunk takes whose first answer comes in this manner, while others of its host bring a megabyte a second.
+async fn behind_others(manner: Manner) -> (Duration, usize) {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Scripted::new();
+    let hold = source.open(options(&dir));
+    let large = |number: u32, manner: Manner| {
+        let mut chunk = source.chunk("host", number, manner);
+        source.put(&format!("sim://host/{number}"), &vec![7; 100_000], Some("\"v1\""), manner);
+        chunk.files.values_mut().for_each(|url| *url = url.replace("size=1000", "size=100000"));
+        chunk
+    };
+    let mut watch = hold.watch();
+    for number in 0..20 {
+        hold.download_chunk(large(number, Manner::Rate(1_000_000))).unwrap();
+    }
+    ready(&mut watch, (0..20).map(wide_id)).await;
+    let mut watch = hold.watch();
+    let asked = source.now();
+    hold.download_chunk(large(20, manner)).unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    source.set("sim://host/20", Manner::Good);
+    ready(&mut watch, [wide_id(20)]).await;
+    let took = source.now().saturating_sub(asked);
+    hold.close_in_task().await;
+    (took, source.asks_of("sim://host/20").len())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_brings_much_less_than_others_is_asked_for_anew_from_where_it_stands() {
+    for manner in [Manner::Rate(500), Manner::SilentAfter(1_000)] {
+        let (took, asks) = behind_others(manner).await;
+        assert!(took < Duration::from_millis(1_600), "{manner:?}: {took:?}");
+        assert_eq!(asks, 2, "{manner:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_a_fifth_as_fast_as_others_is_left_alone() {
+    let (took, asks) = behind_others(Manner::Rate(200_000)).await;
+    assert!(took >= Duration::from_millis(400) && asks == 1, "{asks} requests, {took:?}");
+}
