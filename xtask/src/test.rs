@@ -12,6 +12,18 @@ use crate::{files, tidy, tools};
 /// Tests that need other programs: `test_*.py` for pytest, `*.sh` for bash.
 const EXTERNAL_DIRECTORY: &str = "tests/external";
 
+/// The tests whose locks and atomics are a scheduler's. The other unit tests cannot run with those.
+const INTERLEAVINGS: [&str; 8] = [
+    "test",
+    "--quiet",
+    "--package",
+    "data-manager",
+    "--lib",
+    "--features",
+    "interleavings",
+    "interleavings::",
+];
+
 /// Runs the gates until one fails. The last line printed is the summary of the test runner.
 pub(crate) fn run(options: &TestOptions, root: &Path) -> Result<(), String> {
     let target = tools::target_directory(&tools::metadata(root)?)?;
@@ -45,6 +57,7 @@ pub(crate) fn run(options: &TestOptions, root: &Path) -> Result<(), String> {
         runner_summary = summary;
         outcome.map(|()| Outcome::Done)
     })?;
+    cargo_step(&mut steps, root, "interleavings", &INTERLEAVINGS)?;
     cargo_step(&mut steps, root, "doctests", &["test", "--quiet", "--workspace", "--doc"])?;
     steps.run("documents", || {
         let mut command = tools::cargo(root);

@@ -3,7 +3,6 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use hashbrown::HashMap;
@@ -12,6 +11,7 @@ use crate::data_chunk::{BlockRange, ChunkId, DataChunkRef, DatasetId, hex_id};
 use crate::index_file::IndexEntry;
 use crate::layout;
 use crate::record::Record;
+use crate::sync::atomic::{AtomicU32, Ordering};
 
 /// How many `Arc`s of a visible chunk are not pins: the catalogue's own, and the current index's.
 const OWNERS: usize = 2;

@@ -12,8 +12,7 @@ mod roster;
 mod state;
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use host::Clock;
@@ -29,6 +28,8 @@ use crate::event::{Events, Watch};
 use crate::record::Record;
 use crate::snapshot::{Published, RangeView, Snapshot};
 use crate::status::{ChunkProgress, ChunkStatus, PinStatus, Totals};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 pub(crate) use self::disks::{Disks, Room};
 pub(crate) use self::effects::{Action, Effects, Intent};
@@ -388,3 +389,7 @@ impl DataCatalogue {
         self.change(|state, now, effects| state.judged((id, task), found, now, effects));
     }
 }
+
+#[cfg(all(test, feature = "interleavings"))]
+#[path = "../tests/unit/interleavings.rs"]
+mod interleavings;

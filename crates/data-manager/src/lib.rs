@@ -119,6 +119,7 @@ mod scan;
 mod snapshot;
 mod staging;
 mod staging_progress;
+mod sync;
 mod tasks_manager;
 mod window;
 

@@ -5,13 +5,13 @@ use std::iter;
 use std::ops::Range;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
 
 use crate::block_index::BlockIndex;
 use crate::chunk_ref::{ChunkRef, CoarseClock, Resident};
 use crate::data_chunk::{BlockRange, DatasetId};
+use crate::sync::ArcSwap;
 
 /// The chunks of a range, pinned, as they were at one moment.
 #[derive(Debug, Clone, Default)]

@@ -40,7 +40,7 @@ pub(crate) struct State {
     pub(crate) disks: Disks,
     pub(crate) goal: Option<Goal>,
     /// Staged parts found at start that nobody has asked for yet: where, and how many bytes.
-    leftovers: BTreeMap<ChunkId, (u16, u64)>,
+    pub(super) leftovers: BTreeMap<ChunkId, (u16, u64)>,
     /// Hidden chunks whose pins may be held or whose intent is not on disk yet.
     pub(super) retired: HashSet<ChunkId>,
     /// Hidden chunks that may be removed now, and left-overs in staging that nobody wants. Some may have changed since.
@@ -49,7 +49,7 @@ pub(crate) struct State {
     pub(super) removals_later: BTreeSet<(Duration, ChunkId)>,
     /// Waiting chunks that found no room.
     pub(super) no_room: HashSet<ChunkId>,
-    intents: VecDeque<Intent>,
+    pub(super) intents: VecDeque<Intent>,
     /// Intents that could not be written, and when they are tried again.
     pub(super) intents_later: VecDeque<(Duration, Vec<Intent>)>,
     pub(super) staging: usize,
@@ -265,60 +265,6 @@ impl State {
             goal.lost(&id);
         }
         true
-    }
-
-    /// Somebody is to look at a directory whose id nothing is known of: until [`State::judged`] nothing starts for the id.
-    pub(crate) fn begin_judging(&mut self, id: ChunkId, now: Duration) -> Option<u64> {
-        if self.roster.get(&id).is_some() || self.entries.contains_key(&id) {
-            return None;
-        }
-        let task = self.next_task();
-        let mut entry = Entry::new(None, Actual::Removing { task, record: None }, now);
-        entry.staged = self.leftovers.remove(&id);
-        self.entries.insert(id, entry);
-        Some(task)
-    }
-
-    /// The directory was looked at. One that is whole becomes ready, unless something else was asked for under its id.
-    pub(crate) fn judged(
-        &mut self,
-        (id, task): (ChunkId, u64),
-        found: Option<Record>,
-        now: Duration,
-        effects: &mut Effects,
-    ) {
-        let is_this =
-            |entry: &Entry| matches!(entry.actual, Actual::Removing { task: running, .. } if running == task);
-        let Some(entry) = self.entries.get_mut(&id).filter(|entry| is_this(entry)) else { return };
-        effects.wakes = true;
-        entry.actual = Actual::Nothing;
-        let content = entry.content.as_ref();
-        let is_asked_for = |record: &Record| content.is_none_or(|asked| *asked == Content::of_record(record));
-        if let Some(record) = found.filter(is_asked_for) {
-            if let Some(staged) = self.entries.remove(&id).and_then(|entry| entry.staged) {
-                self.leftovers.insert(id, staged);
-            }
-            self.found_ready(record, effects);
-        } else if entry.wanted.is_some() {
-            self.queue.push(entry.turn(id), entry.not_before, now);
-        } else if entry.staged.is_some() {
-            self.removals.push_back(id);
-        } else {
-            self.entries.remove(&id);
-        }
-    }
-
-    /// A complete chunk that was on disk but not in the catalogue.
-    fn found_ready(&mut self, mut record: Record, effects: &mut Effects) {
-        let id = record.id;
-        record.sequence = self.next_sequence();
-        self.disks.adjust(record.dir, record.bytes, 0);
-        let Some(resident) = self.roster.resident(&record) else { return };
-        self.roster.insert(resident);
-        self.intents.push_back(Intent::Keep(record));
-        effects.is_news = true;
-        effects.wakes = true;
-        self.reached(id, effects);
     }
 
     /// The whole wanted set: what is in it becomes desired, everything else is dropped as `goal` says.
