@@ -418,3 +418,18 @@ fn a_large_record_gets_a_file_of_its_own() {
     let log = Log::open_on(&sim.disk(), &Clock::system(), options).unwrap();
     assert!(matches!(log.append(TypeNo(5), &large), Err(Error::TooLarge { bytes: 100_000, bytes_max: 10 })));
 }
+
+#[test]
+fn files_that_are_prepared_in_the_background_are_never_taken_from_the_writer() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { threads: Threads::Own, level: Level::Memory, ..small() };
+    let log = Log::open(dir.path(), options).unwrap();
+    for number in 0..20_000u64 {
+        log.append(TypeNo(1), &number.to_le_bytes().repeat(20)).unwrap();
+    }
+    log.sync().unwrap();
+    for (number, record) in log.scan(..).enumerate() {
+        assert_eq!(record.unwrap().bytes[..8], (number as u64).to_le_bytes());
+    }
+    assert_eq!(log.last(), Some(id(20_000)));
+}

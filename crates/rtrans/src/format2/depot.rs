@@ -3,7 +3,7 @@
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use host::{Disk, File};
 
@@ -19,7 +19,7 @@ pub(crate) const WRITE_BYTES: usize = 64 << 10;
 const RETIRED_MAX: usize = 2;
 
 /// A data file that is ready to be written: it has its length and its place, and its name is durable.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Spare {
     pub(crate) number: u64,
     pub(crate) file: File,
@@ -42,24 +42,40 @@ pub(crate) struct Depot {
     disk: Disk,
     parameters: Parameters,
     stock: Mutex<Stock>,
+    /// A file is no longer being prepared.
+    prepared: Condvar,
 }
 
 /// Held to take or put; no file is touched under it.
 #[derive(Debug, Default)]
 struct Stock {
     spare: Option<Spare>,
+    /// The file that is being prepared. Nobody else touches its name until it is done.
+    preparing: Option<u64>,
+    /// The writer waits for it: what is not zeroed yet stays so.
+    is_urgent: bool,
+    /// Files below were handed out.
+    taken: u64,
     /// Numbers of files that are done with.
     retired: Vec<u64>,
 }
 
 impl Depot {
     pub(crate) fn new(disk: &Disk, parameters: &Parameters) -> Depot {
-        Depot { disk: disk.clone(), parameters: *parameters, stock: Mutex::new(Stock::default()) }
+        Depot { disk: disk.clone(), parameters: *parameters, stock: Mutex::new(Stock::default()), prepared: Condvar::new() }
     }
 
     /// The prepared file with this number, or one that is made now.
     pub(crate) fn take(&self, number: u64, len: u64) -> Result<Spare, Error> {
-        let spare = self.stock(|stock| stock.spare.take_if(|spare| spare.number == number));
+        let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
+        while stock.preparing == Some(number) {
+            stock.is_urgent = true;
+            stock = self.prepared.wait(stock).unwrap_or_else(PoisonError::into_inner);
+        }
+        let spare = stock.spare.take_if(|spare| spare.number == number);
+        // From now on it is the writer's: a late wish to prepare it must not take its name away.
+        stock.taken = stock.taken.max(number.saturating_add(1));
+        drop(stock);
         match spare {
             Some(spare) if len <= self.parameters.max_size_data_file => Ok(spare),
             _ => self.make(number, len),
@@ -112,33 +128,46 @@ impl Depot {
     }
 
     fn prepare(&self, number: u64, is_zeroed: bool) -> Result<(), Error> {
-        if self.is_prepared(number) {
-            return Ok(());
-        }
-        let retired = self.stock(|stock| stock.retired.pop());
-        let spare = match retired {
-            Some(old) => match self.reuse(old, number) {
-                Ok(spare) => spare,
-                Err(_) => self.make(number, self.parameters.max_size_data_file)?,
-            },
-            None => {
-                let spare = self.make(number, self.parameters.max_size_data_file)?;
-                if is_zeroed {
-                    let zeros = vec![0; WRITE_BYTES];
-                    let mut offset = 0;
-                    while offset < self.parameters.max_size_data_file {
-                        let len = (self.parameters.max_size_data_file - offset).min(WRITE_BYTES as u64);
-                        let len = usize::try_from(len).unwrap_or(WRITE_BYTES);
-                        spare.file.write_all_at(zeros.get(..len).unwrap_or_default(), offset)?;
-                        offset = offset.saturating_add(len as u64);
-                    }
-                    spare.file.sync()?;
-                }
-                spare
+        let retired = self.stock(|stock| {
+            let is_there = stock.spare.as_ref().is_some_and(|spare| spare.number == number);
+            if is_there || stock.preparing.is_some() || number < stock.taken {
+                return None;
             }
-        };
-        self.stock(|stock| stock.spare = Some(spare));
-        Ok(())
+            stock.preparing = Some(number);
+            stock.is_urgent = false;
+            Some(stock.retired.pop())
+        });
+        let Some(retired) = retired else { return Ok(()) };
+        let made = self.prepare_with(number, retired, is_zeroed);
+        self.stock(|stock| {
+            stock.preparing = None;
+            stock.spare = made.as_ref().ok().cloned();
+        });
+        self.prepared.notify_all();
+        made.map(|_| ())
+    }
+
+    fn prepare_with(&self, number: u64, retired: Option<u64>, is_zeroed: bool) -> Result<Spare, Error> {
+        if let Some(spare) = retired.and_then(|old| self.reuse(old, number).ok()) {
+            return Ok(spare);
+        }
+        let spare = self.make(number, self.parameters.max_size_data_file)?;
+        if is_zeroed {
+            self.zero(&spare)?;
+        }
+        Ok(spare)
+    }
+
+    fn zero(&self, spare: &Spare) -> Result<(), Error> {
+        let zeros = vec![0; WRITE_BYTES];
+        let mut offset = 0;
+        while offset < self.parameters.max_size_data_file && !self.stock(|stock| stock.is_urgent) {
+            let len = (self.parameters.max_size_data_file - offset).min(WRITE_BYTES as u64);
+            let len = usize::try_from(len).unwrap_or(WRITE_BYTES);
+            spare.file.write_all_at(zeros.get(..len).unwrap_or_default(), offset)?;
+            offset = offset.saturating_add(len as u64);
+        }
+        Ok(spare.file.sync()?)
     }
 
     /// Moves a file that is done with to its new place. Its head names its old number, so that it is no file of the
