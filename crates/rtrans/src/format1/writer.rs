@@ -24,6 +24,7 @@ use crate::error::Error;
 use crate::frame::Frame;
 use crate::outgoing::Outgoing;
 use crate::parameters::Codec;
+use crate::tail_page::{self, Tail, TailPage};
 
 /// The one writer of a log of format 1.
 #[derive(Debug)]
@@ -107,6 +108,7 @@ impl Writer {
         let form = *self.shelf.form();
         let slot = self.slot_of(next)?;
         let free = free_behind(self.shelf.files(), &form, next)?;
+        self.lower_tail(next)?;
         self.cut_to(Cursor { next, free, dir: Some(slot.dir).filter(|_| !slot.is_first_of_dir()) })
     }
 
@@ -210,6 +212,17 @@ impl Writer {
     fn flush(&mut self) -> Result<(), Error> {
         self.data.flush(&mut self.handles)?;
         self.index.flush(&mut self.handles)
+    }
+
+    /// Takes back what the file `tail` says was durable, before any of it goes: an opening after a crash would take it for
+    /// lost otherwise.
+    fn lower_tail(&self, next: u64) -> Result<(), Error> {
+        let Some(tail) = tail_page::read(&self.disk).filter(|tail| tail.durable_next > next) else {
+            return Ok(());
+        };
+        let durable_seq = next.saturating_sub(1);
+        let lowered = Tail { durable_next: next, durable_seq, is_clean: false, ..tail };
+        Ok(TailPage::open(&self.disk)?.tell_durably(&lowered)?)
     }
 
     /// Begins a directory. Everything before it is made durable first: so nothing in an earlier directory is ever torn,

@@ -121,7 +121,7 @@ fn a_power_cut_at_any_call_loses_nothing_that_was_durable() {
 #[test]
 fn a_power_cut_during_the_repair_of_a_power_cut_changes_nothing() {
     let calls = calls_of_the_scenario();
-    for call in (1..=calls).step_by(3) {
+    for call in (1..=calls).step_by(5) {
         for repair_call in 1..60 {
             let sim = SimDisk::new(call);
             sim.crash_at(call);

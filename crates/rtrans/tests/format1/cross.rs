@@ -74,42 +74,42 @@ fn an_independent_reader_finds_no_fault_with_what_we_write() {
             items.extend(more);
         }
         let path = place.path().to_str().unwrap();
-        let Some(verified) = python("log1_reader.py", &[path, "--verify"]) else { return };
-        assert_eq!(verified.trim(), items.len().to_string(), "seed {seed}: {parameters:?}");
-        let wanted = listed((1u64..).zip(items));
-        assert_eq!(python("log1_reader.py", &[path]).unwrap(), wanted, "seed {seed}: {parameters:?}");
+        let Some(read) = python("log1_reader.py", &[path, "--verify"]) else { return };
+        assert_eq!(read, listed((1u64..).zip(items)), "seed {seed}: {parameters:?}");
+    }
+}
+
+/// Reads a log that another program has written, and compares it with the list that the program gave.
+fn check_foreign(layout: &str, geometry: &str, compress: &str, count: &str) {
+    let what = format!("layout {layout}, geometry {geometry}, compressed {compress}, {count} records");
+    let place = tempfile::tempdir().unwrap();
+    let path = place.path().to_str().unwrap();
+    let arguments = [path, layout, geometry, compress, "7", count];
+    let Some(wanted) = python("log1_writer.py", &arguments) else { return };
+    let (disk, parameters, shelf) = shelf_of(place.path());
+    let records = read_all(&shelf).into_iter().map(|(id, found)| match found {
+        Found::Record(item) => (id, item),
+        other => panic!("{what}: record {id}: {other:?}"),
+    });
+    assert_eq!(listed(records), wanted, "{what}");
+    assert_eq!(listed(read_in_runs(&shelf, 1 << 20)), wanted, "{what}");
+    match (layout, open(&disk, &parameters, None)) {
+        ("plain", opened) => assert!(opened.unwrap().recovery.is_clean(), "{what}"),
+        (_, Err(Error::Unsupported { instead, .. })) => {
+            assert!(instead.contains("loghold log import"), "{what}");
+        }
+        (_, opened) => panic!("{what}: {opened:?}"),
     }
 }
 
 #[test]
 fn what_independent_writers_write_is_read_in_every_layout() {
-    for layout in ["plain", "ruby", "untyped"] {
-        for geometry in ["0", "1", "2", "3", "4"] {
-            for (compress, count, seed) in [("0", "1", "1"), ("1", "30", "4"), ("0", "30", "3")] {
-                let what =
-                    format!("layout {layout}, geometry {geometry}, compressed {compress}, seed {seed}");
-                let place = tempfile::tempdir().unwrap();
-                let path = place.path().to_str().unwrap();
-                let Some(wanted) = python("log1_writer.py", &[path, layout, geometry, compress, seed, count])
-                else {
-                    return;
-                };
-                let (disk, parameters, shelf) = shelf_of(place.path());
-                let records = read_all(&shelf).into_iter().map(|(id, found)| match found {
-                    Found::Record(item) => (id, item),
-                    other => panic!("{what}: record {id}: {other:?}"),
-                });
-                assert_eq!(listed(records), wanted, "{what}");
-                assert_eq!(listed(read_in_runs(&shelf, 1 << 20)), wanted, "{what}");
-                let opened = open(&disk, &parameters, None);
-                match (layout, opened) {
-                    ("plain", opened) => assert!(opened.unwrap().recovery.is_clean(), "{what}"),
-                    (_, Err(Error::Unsupported { instead, .. })) => {
-                        assert!(instead.contains("loghold log import"));
-                    }
-                    (_, opened) => panic!("{what}: {opened:?}"),
-                }
-            }
+    for (number, layout) in ["plain", "ruby", "untyped"].into_iter().enumerate() {
+        for geometry in 0..5 {
+            let compress = (number + geometry) % 2;
+            check_foreign(layout, &geometry.to_string(), &compress.to_string(), "30");
         }
+        check_foreign(layout, "0", "0", "1");
+        check_foreign(layout, "1", "1", "1");
     }
 }
