@@ -68,6 +68,8 @@ class Log1:
         while (entry := self.entry(transid)) is not None:
             _, _, directory, file, blk, length, checksum = entry
             path = self.dir / str(directory) / f"data.{file}"
+            if not path.exists() or blk * self.block >= path.stat().st_size:
+                raise Violation(f"record {transid} is said to be at block {blk} of {path}")
             with path.open("rb") as data:
                 data.seek(blk * self.block)
                 header, stored = data.read(HEADER.size), data.read(length)

@@ -217,3 +217,23 @@ fn a_failed_sync_is_told_and_what_it_lost_is_found_when_the_log_is_opened() {
     let opened = reopen(&sim, &small(), 1);
     assert_eq!(read_all(&opened.shelf), [(1, Found::Record((1, b"kept".to_vec())))]);
 }
+
+#[test]
+fn a_rollback_that_was_cut_short_leaves_a_prefix_even_when_nobody_knows_what_was_durable() {
+    let mut dice = Dice(9);
+    let items: Vec<Item> = (0..17).map(|_| dice.item(30)).collect();
+    for call in 1.. {
+        let sim = super::support::log_of(&small(), &items);
+        let mut writer = reopen(&sim, &small(), 17).writer;
+        sim.crash_at(sim.calls() + call);
+        let is_over = writer.truncate_after(4).is_ok();
+        sim.crash();
+        let opened = reopen(&sim, &small(), None);
+        assert!(opened.recovery.damaged.is_empty(), "call {call}: {}", opened.recovery);
+        let (_, next) = opened.shelf.bounds();
+        assert!((5..=18).contains(&next) && (!is_over || next == 5), "call {call}: {next}");
+        if is_over {
+            break;
+        }
+    }
+}

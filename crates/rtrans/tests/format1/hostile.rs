@@ -61,6 +61,29 @@ fn an_entry_with_any_number_is_an_error_for_its_record_alone() {
 }
 
 #[test]
+fn a_block_that_no_file_reaches_is_damage_on_a_real_disk_too() {
+    let items: Vec<Item> = vec![(1, b"some".to_vec()), (2, b"more".to_vec())];
+    let image = image_of(&log_of(&small(), &items).disk());
+    let place = tempfile::tempdir().unwrap();
+    let disk = Disk::open(place.path()).unwrap();
+    for shift in 0..64 {
+        for (path, bytes) in &image {
+            let mut hostile = bytes.clone();
+            if path.ends_with("index.0") {
+                hostile[20..28].copy_from_slice(&(1u64 << shift).to_le_bytes());
+            }
+            disk.create_dir_all(path.parent().unwrap()).unwrap();
+            disk.publish_file(path, &hostile).unwrap();
+        }
+        let shelf = Shelf::open(&disk, &small()).unwrap();
+        let found = read_all(&shelf);
+        assert!(matches!(found[0].1, Found::Corrupt(_)), "block 2^{shift}: {:?}", found[0]);
+        assert_eq!(found[1].1, Found::Record(items[1].clone()));
+        assert_eq!(read_in_runs(&shelf, 1000), [(2, items[1].clone())]);
+    }
+}
+
+#[test]
 fn any_parameters_are_survived() {
     let mut dice = Dice(32);
     let items: Vec<Item> = (0..8).map(|_| dice.item(30)).collect();
