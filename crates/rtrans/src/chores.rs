@@ -17,14 +17,14 @@ pub(crate) enum Chores {
     /// To whoever hands them in.
     Inline(Arc<Depot>),
     /// To a thread.
-    Thread(SyncSender<Option<Chore>>),
+    Thread(Arc<Depot>, SyncSender<Option<Chore>>),
 }
 
 impl Chores {
     /// Chores that a thread does, which runs [`serve`] with the other end.
-    pub(crate) fn for_thread() -> (Chores, Receiver<Option<Chore>>) {
+    pub(crate) fn for_thread(depot: &Arc<Depot>) -> (Chores, Receiver<Option<Chore>>) {
         let (sender, receiver) = sync_channel(CHORES_MAX);
-        (Chores::Thread(sender), receiver)
+        (Chores::Thread(Arc::clone(depot), sender), receiver)
     }
 
     pub(crate) fn put(&self, chores: Vec<Chore>) {
@@ -33,7 +33,7 @@ impl Chores {
                 Chores::Nowhere => {}
                 // None of them is needed for what was acknowledged; what failed is found undone later.
                 Chores::Inline(depot) => drop(depot.do_chore(chore)),
-                Chores::Thread(sender) => match sender.try_send(Some(chore)) {
+                Chores::Thread(_, sender) => match sender.try_send(Some(chore)) {
                     Ok(()) | Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
                 },
             }
@@ -42,7 +42,8 @@ impl Chores {
 
     /// Lets the thread end once it has done what was put before.
     pub(crate) fn stop(&self) {
-        if let Chores::Thread(sender) = self {
+        if let Chores::Thread(depot, sender) = self {
+            depot.hurry();
             // It has ended already when nobody takes it.
             drop(sender.send(None));
         }

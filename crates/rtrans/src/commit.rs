@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ use crate::tail_page::TailPage;
 const LINGER: Duration = Duration::from_millis(5);
 
 /// Buffers that are kept to be filled again.
-const BUFFERS_MAX: usize = 8;
+const BUFFERS_MAX: usize = 32;
 
 /// A buffer that has grown beyond this is not kept.
 const BUFFER_BYTES_MAX: usize = 1 << 20;
@@ -84,21 +84,37 @@ struct Queue {
     /// Why nothing is taken any more.
     failure: Option<Error>,
     /// The thread that leads when no caller waits; `None` without threads of our own.
-    committer: Option<Committer>,
-}
-
-#[derive(Debug)]
-struct Committer {
-    thread: Thread,
-    seat: Arc<CommitterSeat>,
+    committer: Option<Arc<CommitterSeat>>,
 }
 
 /// What the committer is asked to do.
 #[derive(Debug, Default)]
 pub(crate) struct CommitterSeat {
+    /// Set before anybody else sees the seat.
+    thread: OnceLock<Thread>,
     is_appointed: AtomicBool,
     is_lingering: AtomicBool,
     is_done: AtomicBool,
+}
+
+impl CommitterSeat {
+    fn appoint(&self) {
+        if !self.is_appointed.swap(true, Ordering::AcqRel) {
+            self.wake();
+        }
+    }
+
+    fn linger(&self) {
+        if !self.is_lingering.swap(true, Ordering::AcqRel) {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
 }
 
 /// A place in a round.
@@ -157,12 +173,9 @@ impl Commit {
 
     /// Puts records and controls into the open round, all or none, and waits until they are at their level.
     pub(crate) fn put_and_wait(&self, entry: Entry<'_>) -> Result<(Place, Level), Error> {
-        if entry.level == Level::Memory {
-            let place = self.put(entry)?;
-            return Ok((place, Level::Memory));
-        }
         let mut queue = self.admit(&entry)?;
-        let place = queue.push(&entry, &self.options);
+        let (first, next) = queue.push(&entry, &self.options);
+        let place = Place { round: Arc::clone(&queue.round), first, next };
         self.counters.note_put(entry.records);
         let seat = Seat::new();
         queue.seats.push(Arc::clone(&seat));
@@ -183,34 +196,51 @@ impl Commit {
     /// Puts records and controls into the open round, all or none, and returns at once.
     pub(crate) fn put(&self, entry: Entry<'_>) -> Result<Place, Error> {
         let mut queue = self.admit(&entry)?;
-        let was_empty = queue.open.is_empty() && queue.full.is_empty();
-        let place = queue.push(&entry, &self.options);
+        let was_empty = queue.is_empty();
+        let (first, next) = queue.push(&entry, &self.options);
+        let place = Place { round: Arc::clone(&queue.round), first, next };
+        self.see_to(queue, &entry, was_empty);
+        Ok(place)
+    }
+
+    /// Puts records into the open round, all or none, for nobody to wait for; returns the first and the id behind.
+    pub(crate) fn put_in_memory(&self, entry: Entry<'_>) -> Result<(u64, u64), Error> {
+        let mut queue = self.admit(&entry)?;
+        let was_empty = queue.is_empty();
+        let ids = queue.push(&entry, &self.options);
+        self.see_to(queue, &entry, was_empty);
+        Ok(ids)
+    }
+
+    /// Sees to it that somebody leads the open round in time.
+    #[inline]
+    fn see_to(&self, mut queue: MutexGuard<'_, Queue>, entry: &Entry<'_>, was_empty: bool) {
         self.counters.note_put(entry.records);
+        let is_asked = entry.level > Level::Memory || !queue.full.is_empty();
         if entry.level > Level::Memory {
             queue.is_wanted = true;
         }
         if was_empty {
             self.is_pending.store(true, Ordering::Release);
+        } else if !is_asked {
+            return;
         }
-        let is_asked = entry.level > Level::Memory || !queue.full.is_empty();
+        // Whoever leads now appoints the next one: only what nobody leads has to be seen to.
         let is_free = queue.is_free();
-        match queue.committer.as_ref().map(|committer| (committer.thread.clone(), Arc::clone(&committer.seat))) {
-            Some((thread, seat)) if is_asked && is_free => {
-                if !seat.is_appointed.swap(true, Ordering::AcqRel) {
-                    drop(queue);
-                    thread.unpark();
-                }
+        match &queue.committer {
+            Some(seat) if is_asked && is_free => {
+                let seat = Arc::clone(seat);
+                drop(queue);
+                seat.appoint();
             }
-            Some((thread, seat)) if was_empty && !is_asked => {
-                if !seat.is_lingering.swap(true, Ordering::AcqRel) {
-                    drop(queue);
-                    thread.unpark();
-                }
+            Some(seat) if was_empty && !is_asked => {
+                let seat = Arc::clone(seat);
+                drop(queue);
+                seat.linger();
             }
-            None if is_asked && is_free && !queue.full.is_empty() => self.lead(queue),
+            None if is_free && !queue.full.is_empty() => self.lead(queue),
             _ => {}
         }
-        Ok(place)
     }
 
     /// Waits for the round of a place.
@@ -328,8 +358,8 @@ impl Commit {
         let mut queue = self.queue();
         queue.failure.get_or_insert(Error::Closed);
         if let Some(committer) = queue.committer.take() {
-            committer.seat.is_done.store(true, Ordering::Release);
-            committer.thread.unpark();
+            committer.is_done.store(true, Ordering::Release);
+            committer.wake();
         }
         drop(queue);
         self.chores.stop();
@@ -416,13 +446,11 @@ impl Commit {
             drop(queue);
             seat.appoint();
         } else if (queue.is_wanted || !queue.full.is_empty())
-            && let Some(committer) = &queue.committer
+            && let Some(seat) = &queue.committer
         {
-            let (thread, seat) = (committer.thread.clone(), Arc::clone(&committer.seat));
+            let seat = Arc::clone(seat);
             drop(queue);
-            if !seat.is_appointed.swap(true, Ordering::AcqRel) {
-                thread.unpark();
-            }
+            seat.appoint();
         }
         self.room.notify_all();
     }
@@ -536,13 +564,15 @@ impl Commit {
 
     /// Names the thread that [`Commit::serve`] runs in.
     pub(crate) fn employ(&self, thread: Thread, seat: Arc<CommitterSeat>) {
-        self.queue().committer = Some(Committer { thread, seat });
+        // A seat is made for one thread: it has none yet.
+        drop(seat.thread.set(thread));
+        self.queue().committer = Some(seat);
     }
 }
 
 impl Queue {
     /// Adds an entry that was admitted.
-    fn push(&mut self, entry: &Entry<'_>, options: &Options) -> Place {
+    fn push(&mut self, entry: &Entry<'_>, options: &Options) -> (u64, u64) {
         let len: usize = entry.records.iter().map(|(_, bytes)| Outgoing::bytes_of(bytes.len())).sum();
         let is_over = self.open.len().saturating_add(len) > options.batch_bytes_max as usize;
         if is_over && !self.open.is_empty() {
@@ -557,7 +587,11 @@ impl Queue {
         self.open.controls.extend_from_slice(entry.controls);
         self.bytes = self.bytes.saturating_add(len);
         self.level = self.level.max(entry.level);
-        Place { round: Arc::clone(&self.round), first, next: self.open.next() }
+        (first, self.open.next())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.full.is_empty()
     }
 
     /// Takes the open round out, and opens the next one.
@@ -579,13 +613,13 @@ impl Queue {
     }
 
     fn is_idle(&self) -> bool {
-        self.open.is_empty() && self.full.is_empty() && self.seats.is_empty() && !self.is_wanted
+        self.is_empty() && self.seats.is_empty() && !self.is_wanted
     }
 
     /// Lets ids go on from where the store is, when nothing is under way.
     fn renumber(&mut self) {
         let Some(next) = self.store.as_ref().map(Store::next) else { return };
-        if self.open.is_empty() && self.full.is_empty() {
+        if self.is_empty() {
             self.open.first = next;
         }
     }

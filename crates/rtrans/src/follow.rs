@@ -135,7 +135,7 @@ impl Follow {
         if self.next >= next {
             return Ok(None);
         }
-        match self.reader.shelf().run(self.next, next, RUN_BYTES) {
+        match self.reader.shelf().run(self.next, next, RUN_BYTES, Vec::new()) {
             Ok(batch) => {
                 let mut records = batch.into_iter();
                 let record = records.next();

@@ -103,7 +103,7 @@ impl Log {
             (None, _) => (Chores::Nowhere, None),
             (Some(depot), Threads::None) => (Chores::Inline(depot), None),
             (Some(depot), Threads::Own) => {
-                let (chores, receiver) = Chores::for_thread();
+                let (chores, receiver) = Chores::for_thread(&depot);
                 (chores, Some((depot, receiver)))
             }
         };
@@ -145,6 +145,10 @@ impl Log {
     /// As of [`Log::append`].
     pub fn append_at(&self, level: Level, type_no: TypeNo, bytes: &[u8]) -> Result<Ack, Error> {
         let records = [(type_no.0, bytes)];
+        if level == Level::Memory {
+            let (first, _) = self.inner.commit.put_in_memory(self.entry(&records, level)?)?;
+            return Ok(Ack { id: TransId::new(first).ok_or(Error::Closed)?, reached: Level::Memory });
+        }
         let (place, reached) = self.inner.commit.put_and_wait(self.entry(&records, level)?)?;
         let id = TransId::new(place.first).ok_or(Error::Closed)?;
         Ok(Ack { id, reached })
@@ -168,6 +172,11 @@ impl Log {
     /// As of [`Log::append`], and those of the batch's conditions: [`Error::Conflict`], [`Error::Fenced`].
     pub fn append_batch(&self, batch: &Batch<'_>) -> Result<Appended, Error> {
         let (controls, level) = self.prepare(batch)?;
+        if level == Level::Memory {
+            let (first, next) = self.inner.commit.put_in_memory(self.entry_of(batch, &controls, level)?)?;
+            let count = next.saturating_sub(first);
+            return Ok(Appended { first: TransId::new(first).filter(|_| count > 0), count, reached: level });
+        }
         let (place, reached) = self.inner.commit.put_and_wait(self.entry_of(batch, &controls, level)?)?;
         let count = place.next.saturating_sub(place.first);
         Ok(Appended { first: TransId::new(place.first).filter(|_| count > 0), count, reached })

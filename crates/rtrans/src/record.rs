@@ -95,6 +95,11 @@ impl RecordBatch {
         RecordBatch::new(record.id, 1, times, Arc::new(frames), 0)
     }
 
+    /// The buffer that the records lie in.
+    pub(crate) fn buffer(&self) -> Arc<Vec<u8>> {
+        Arc::clone(&self.frames)
+    }
+
     /// The id of the first record.
     pub fn first(&self) -> TransId {
         self.first

@@ -1,6 +1,8 @@
 //! Reading records one after the other: in order, by type, backwards, or in batches.
 //! Refuses to stop at damage: it is told as an error, and what lies behind it is read.
 
+use std::sync::Arc;
+
 use crate::error::{Corruption, Error};
 use crate::ids::{TransId, TypeNo};
 use crate::reader::Reader;
@@ -17,11 +19,13 @@ pub struct Batches {
     next: u64,
     end: u64,
     error: Option<Error>,
+    /// The buffer of the last batch, which is used again when the batch was dropped meanwhile.
+    buffer: Arc<Vec<u8>>,
 }
 
 impl Batches {
     pub(crate) fn new(shelf: Shelf, from: u64, end: u64, error: Option<Error>) -> Batches {
-        Batches { shelf, next: from, end, error }
+        Batches { shelf, next: from, end, error, buffer: Arc::default() }
     }
 
     /// The id with which the next batch begins.
@@ -34,9 +38,13 @@ impl Batches {
             self.next = first.get();
             return Err(Error::Trimmed { first });
         }
-        let batch = self.shelf.run(self.next, self.end, RUN_BYTES);
+        let buffer = Arc::try_unwrap(std::mem::take(&mut self.buffer)).unwrap_or_default();
+        let batch = self.shelf.run(self.next, self.end, RUN_BYTES, buffer);
         match &batch {
-            Ok(batch) => self.next = batch.first().get().saturating_add(batch.len() as u64),
+            Ok(batch) => {
+                self.next = batch.first().get().saturating_add(batch.len() as u64);
+                self.buffer = batch.buffer();
+            }
             Err(error) => self.next = behind(error, self.next),
         }
         batch

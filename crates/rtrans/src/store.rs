@@ -207,11 +207,12 @@ impl Shelf {
         }
     }
 
-    /// Reads records from `from` on: at least one, none from `end` on, about `bytes_max` bytes of them.
-    pub(crate) fn run(&self, from: u64, end: u64, bytes_max: usize) -> Result<RecordBatch, Error> {
+    /// Reads records from `from` on: at least one, none from `end` on, about `bytes_max` bytes of them. They may be
+    /// put into an old buffer, whatever is in it.
+    pub(crate) fn run(&self, from: u64, end: u64, bytes_max: usize, buffer: Vec<u8>) -> Result<RecordBatch, Error> {
         match self {
             Shelf::One(shelf) => shelf.read_run(from, end, bytes_max),
-            Shelf::Two(shelf) => shelf.run(from, end, bytes_max),
+            Shelf::Two(shelf) => shelf.run(from, end, bytes_max, buffer),
         }
     }
 

@@ -15,6 +15,9 @@ use crate::parameters::Parameters;
 /// Bytes that are written at a time: larger writes are slower on some machines.
 pub(crate) const WRITE_BYTES: usize = 64 << 10;
 
+/// The length of a file that is made because nothing was prepared: it is zeroed at once, so it is short.
+const SHORT_BYTES: u64 = 1 << 20;
+
 /// Files that are kept to be used again after a trim; more are removed.
 const RETIRED_MAX: usize = 2;
 
@@ -65,8 +68,8 @@ impl Depot {
         Depot { disk: disk.clone(), parameters: *parameters, stock: Mutex::new(Stock::default()), prepared: Condvar::new() }
     }
 
-    /// The prepared file with this number, or one that is made now.
-    pub(crate) fn take(&self, number: u64, len: u64) -> Result<Spare, Error> {
+    /// The prepared file with this number, or one that is made now: a short one that is zeroed, or a long one.
+    pub(crate) fn take(&self, number: u64, len: u64, is_zeroed: bool) -> Result<Spare, Error> {
         let mut stock = self.stock.lock().unwrap_or_else(PoisonError::into_inner);
         while stock.preparing == Some(number) {
             stock.is_urgent = true;
@@ -78,13 +81,19 @@ impl Depot {
         drop(stock);
         match spare {
             Some(spare) if len <= self.parameters.max_size_data_file => Ok(spare),
-            _ => self.make(number, len),
+            _ if is_zeroed => self.make_short(number, len),
+            _ => self.make(number, len.max(self.parameters.max_size_data_file)),
         }
     }
 
     /// Whether the next file is there already.
     pub(crate) fn is_prepared(&self, number: u64) -> bool {
         self.stock(|stock| stock.spare.as_ref().is_some_and(|spare| spare.number == number))
+    }
+
+    /// Has a file that is being prepared finished as it is.
+    pub(crate) fn hurry(&self) {
+        self.stock(|stock| stock.is_urgent = true);
     }
 
     /// Does a chore. What fails is tried again when it is asked for again, and endangers nothing.
@@ -153,16 +162,17 @@ impl Depot {
         }
         let spare = self.make(number, self.parameters.max_size_data_file)?;
         if is_zeroed {
-            self.zero(&spare)?;
+            self.zero(&spare, self.parameters.max_size_data_file)?;
         }
         Ok(spare)
     }
 
-    fn zero(&self, spare: &Spare) -> Result<(), Error> {
+    /// Writes zeros up to a length, so that syncs of what is written later change no metadata; as far as there is time.
+    fn zero(&self, spare: &Spare, upto: u64) -> Result<(), Error> {
         let zeros = vec![0; WRITE_BYTES];
         let mut offset = 0;
-        while offset < self.parameters.max_size_data_file && !self.stock(|stock| stock.is_urgent) {
-            let len = (self.parameters.max_size_data_file - offset).min(WRITE_BYTES as u64);
+        while offset < upto && !self.stock(|stock| stock.is_urgent && stock.preparing == Some(spare.number)) {
+            let len = upto.saturating_sub(offset).min(WRITE_BYTES as u64);
             let len = usize::try_from(len).unwrap_or(WRITE_BYTES);
             spare.file.write_all_at(zeros.get(..len).unwrap_or_default(), offset)?;
             offset = offset.saturating_add(len as u64);
@@ -185,13 +195,22 @@ impl Depot {
         Ok(Spare { number, file })
     }
 
-    /// Makes a data file of full length durably, so that the disk is full now or not while it is written.
+    /// Makes a data file for a writer that waits for it: short, so that it can be zeroed, unless it has to be long.
+    fn make_short(&self, number: u64, len: u64) -> Result<Spare, Error> {
+        let short = self.parameters.max_size_data_file.min(SHORT_BYTES);
+        let spare = self.make(number, len.max(short))?;
+        if len <= short {
+            self.zero(&spare, short)?;
+        }
+        Ok(spare)
+    }
+
+    /// Makes a data file durably, so that the disk is full now or not while it is written.
     fn make(&self, number: u64, len: u64) -> Result<Spare, Error> {
         let path = self.data_path(number);
         self.make_dir(&path)?;
         remove(&self.disk, &path)?;
         let file = self.disk.create_file(&path)?;
-        let len = len.max(self.parameters.max_size_data_file);
         let made = file.preallocate(len).and_then(|()| file.sync());
         if let Err(error) = made.and_then(|()| self.disk.sync_dir(path.parent().unwrap_or(Path::new("")))) {
             drop(self.disk.remove_file(&path));

@@ -24,9 +24,11 @@ const HAS_CODES: u16 = 4;
 /// There are more types than the list may have: any may be there.
 const HAS_MANY_TYPES: u16 = 8;
 
-/// Records that share one base offset, and the bytes that they take: a base, and a distance each.
+/// Records that share one base offset, and the bytes that they take: a base, the number of the first one's batch, and a
+/// distance each.
 const GROUP: u32 = 64;
-const GROUP_BYTES: u64 = 4 + 2 * 64;
+const GROUP_HEAD_BYTES: u64 = 8;
+const GROUP_BYTES: u64 = GROUP_HEAD_BYTES + 2 * 64;
 const GROUP_HOLE: u16 = u16::MAX;
 
 const BATCH_ENTRY_BYTES: u64 = 16;
@@ -78,7 +80,7 @@ pub(crate) fn encode(expected: Expected, table: &Growing) -> Vec<u8> {
     let mut body = Vec::new();
     if table.is_batched() {
         flags |= IS_BATCHED;
-    } else if !encode_narrow(&table.offsets, &mut body) {
+    } else if !encode_narrow(table, &mut body) {
         flags |= IS_WIDE;
         body.clear();
         body.extend(table.offsets.iter().flat_map(|offset| offset.to_le_bytes()));
@@ -88,13 +90,10 @@ pub(crate) fn encode(expected: Expected, table: &Growing) -> Vec<u8> {
         body.extend_from_slice(&batch.ordinal.to_le_bytes());
         body.extend_from_slice(&batch.appended_at.to_le_bytes());
     }
-    let mut types: Vec<u32> = table.types.clone();
-    types.sort_unstable();
-    types.dedup();
-    if types.len() > TYPES_MAX {
+    let types = distinct(&table.types).unwrap_or_else(|| {
         flags |= HAS_MANY_TYPES;
-        types.clear();
-    }
+        Vec::new()
+    });
     body.extend(types.iter().flat_map(|type_no| type_no.to_le_bytes()));
     if types.len() > 1 {
         flags |= HAS_CODES;
@@ -125,11 +124,32 @@ pub(crate) fn encode(expected: Expected, table: &Growing) -> Vec<u8> {
     bytes
 }
 
+/// The distinct types in order; `None` when there are more than the list may have.
+fn distinct(types: &[u32]) -> Option<Vec<u32>> {
+    let mut distinct: Vec<u32> = Vec::new();
+    for type_no in types {
+        // Few types, and long runs of them.
+        if let Err(place) = distinct.binary_search(type_no) {
+            if distinct.len() == TYPES_MAX {
+                return None;
+            }
+            distinct.insert(place, *type_no);
+        }
+    }
+    Some(distinct)
+}
+
 /// Writes offsets as groups of a base and 16-bit distances; false when they do not fit.
-fn encode_narrow(offsets: &[u32], body: &mut Vec<u8>) -> bool {
-    for group in offsets.chunks(GROUP as usize) {
+fn encode_narrow(table: &Growing, body: &mut Vec<u8>) -> bool {
+    let mut batch = 0usize;
+    for (number, group) in table.offsets.chunks(GROUP as usize).enumerate() {
+        let first = number.saturating_mul(GROUP as usize);
+        while table.batches.get(batch.saturating_add(1)).is_some_and(|next| next.ordinal as usize <= first) {
+            batch = batch.saturating_add(1);
+        }
         let base = group.iter().copied().find(|offset| *offset != HOLE).unwrap_or(0);
         body.extend_from_slice(&base.to_le_bytes());
+        body.extend_from_slice(&u32::try_from(batch).unwrap_or(u32::MAX).to_le_bytes());
         for index in 0..GROUP as usize {
             let distance = match group.get(index).copied() {
                 None | Some(HOLE) => GROUP_HOLE,
@@ -198,7 +218,7 @@ impl IndexFile {
         let group = HEAD_BYTES as u64 + u64::from(ordinal / GROUP) * GROUP_BYTES;
         let base = self.u32_at(group)?;
         let mut distance = [0; 2];
-        self.map.read_exact_at(&mut distance, group + 4 + u64::from(ordinal % GROUP) * 2)?;
+        self.map.read_exact_at(&mut distance, group + GROUP_HEAD_BYTES + u64::from(ordinal % GROUP) * 2)?;
         Ok(match u16::from_le_bytes(distance) {
             GROUP_HOLE => HOLE,
             distance => base.saturating_add(u32::from(distance)),
@@ -219,50 +239,29 @@ impl IndexFile {
 
     /// The number of the batch that holds a record.
     ///
-    /// Batches of one file are of about the same size: the search begins where the record would lie if they were, and
-    /// looks around it in steps that double, so that it touches few places.
+    /// A group of offsets names the batch of its first record: the one looked for is that, or one of the next few.
     pub(crate) fn batch_of(&self, ordinal: u32) -> io::Result<Option<usize>> {
-        let batches = u64::from(self.head.batches);
-        if batches == 0 {
+        let (mut low, mut high) = (0, self.head.batches);
+        if high == 0 {
             return Ok(None);
         }
-        let is_at_or_before = |number: u64| {
-            let at = self.head.batches_at() + number * BATCH_ENTRY_BYTES + 4;
-            self.u32_at(at).map(|first| first <= ordinal)
-        };
-        let guess = (u64::from(ordinal) * batches / u64::from(self.head.count.max(1))).min(batches - 1);
-        let (mut low, mut high, mut step) = (0, batches, 1);
-        if is_at_or_before(guess)? {
-            low = guess;
-            while low + step < batches {
-                if !is_at_or_before(low + step)? {
-                    high = low + step;
-                    break;
-                }
-                low += step;
-                step *= 2;
-            }
-        } else {
-            high = guess;
-            while high > step {
-                if is_at_or_before(high - step)? {
-                    low = high - step;
-                    break;
-                }
-                high -= step;
-                step *= 2;
-            }
+        if self.head.flags & (IS_WIDE | IS_BATCHED) == 0 {
+            let group = HEAD_BYTES as u64 + u64::from(ordinal / GROUP) * GROUP_BYTES;
+            low = self.u32_at(group + 4)?.min(high - 1);
+            // Each record of the group may have a batch of its own.
+            high = high.min(low.saturating_add(ordinal % GROUP).saturating_add(1));
         }
         // Batch `low` begins at the record or before it, as batch 0 does; batch `high` does not.
         while high - low > 1 {
             let middle = low + (high - low) / 2;
-            if is_at_or_before(middle)? {
+            let first = self.u32_at(self.head.batches_at() + u64::from(middle) * BATCH_ENTRY_BYTES + 4)?;
+            if first <= ordinal {
                 low = middle;
             } else {
                 high = middle;
             }
         }
-        Ok(usize::try_from(low).ok())
+        Ok(Some(low as usize))
     }
 
     /// How many batches there are.

@@ -291,7 +291,7 @@ impl Segment {
     }
 
     /// Reads records from `from` on: at least one, none from `end` on, about `bytes_max` bytes of them.
-    pub(crate) fn run(&self, from: u64, end: u64, bytes_max: usize) -> Result<RecordBatch, Error> {
+    pub(crate) fn run(&self, from: u64, end: u64, bytes_max: usize, buffer: Vec<u8>) -> Result<RecordBatch, Error> {
         let ordinal = self.ordinal(from);
         let (offset, pieces) = {
             let table = self.table();
@@ -310,7 +310,7 @@ impl Segment {
             (offset, table.pieces(ordinal, self.ordinal(end), limit)?)
         };
         let len = u64::try_from(bytes_max).unwrap_or(u64::MAX).min(self.map.len().saturating_sub(u64::from(offset)));
-        let batch = self.collect(from, offset, len, &pieces)?;
+        let batch = self.collect(from, (offset, len), &pieces, buffer)?;
         if let Some(batch) = batch {
             return Ok(batch);
         }
@@ -319,7 +319,7 @@ impl Segment {
         self.map.read_exact_at(&mut head, u64::from(offset))?;
         let len = FrameHead::read(&head).map_or(0, |head| FRAME_HEAD_BYTES as u64 + u64::from(head.len));
         let batch = if u64::from(offset).saturating_add(len) <= self.map.len() {
-            self.collect(from, offset, len, pieces.get(..1).unwrap_or_default())?
+            self.collect(from, (offset, len), pieces.get(..1).unwrap_or_default(), Vec::new())?
         } else {
             None
         };
@@ -333,8 +333,14 @@ impl Segment {
     }
 
     /// Reads a window, and puts the frames of several batches in it side by side.
-    fn collect(&self, from: u64, offset: u32, len: u64, pieces: &[Piece]) -> Result<Option<RecordBatch>, Error> {
-        let mut window = vec![0; usize::try_from(len).unwrap_or(0)];
+    fn collect(
+        &self,
+        from: u64,
+        (offset, len): (u32, u64),
+        pieces: &[Piece],
+        mut window: Vec<u8>,
+    ) -> Result<Option<RecordBatch>, Error> {
+        window.resize(usize::try_from(len).unwrap_or(0), 0);
         self.map.read_exact_at(&mut window, u64::from(offset))?;
         let (mut id, mut filled) = (from, 0);
         let mut times = Times::default();
@@ -354,7 +360,6 @@ impl Segment {
             }
             filled = move_back(&mut window, start, at, filled);
         }
-        window.truncate(filled);
         let count = narrow(id.saturating_sub(from));
         let first = TransId::new(from).filter(|_| count > 0);
         Ok(first.map(|first| RecordBatch::new(first, count, times, Arc::new(window), 0)))

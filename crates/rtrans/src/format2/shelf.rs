@@ -160,10 +160,10 @@ impl Shelf {
     }
 
     /// Reads records from `from` on: at least one, none from `end` on, about `bytes_max` bytes.
-    pub(crate) fn run(&self, from: u64, end: u64, bytes_max: usize) -> Result<RecordBatch, Error> {
+    pub(crate) fn run(&self, from: u64, end: u64, bytes_max: usize, buffer: Vec<u8>) -> Result<RecordBatch, Error> {
         let line = self.line.load();
         let (segment, segment_end) = self.segment_of(&line, from)?;
-        segment.run(from, end.min(segment_end), bytes_max)
+        segment.run(from, end.min(segment_end), bytes_max, buffer)
     }
 
     /// The first record from `from` on that may be of one of these types; `end` when there is none before it.

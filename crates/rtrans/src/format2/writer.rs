@@ -321,7 +321,8 @@ impl Writer {
         let snapshot = memory.controls.len().saturating_mul(CONTROL_BYTES_MAX).saturating_add(memory.buffer.len());
         let block = u64::from(self.parameters.data_blk_size);
         let needed = [start, snapshot as u64, len, self.reserve(), block, block].into_iter().fold(0, u64::saturating_add);
-        let spare = self.depot.take(number, needed)?;
+        let is_synced_often = self.active.is_none() || self.syncs >= SYNCS_TO_ZERO;
+        let spare = self.depot.take(number, needed, is_synced_often)?;
         let now = micros_of(self.clock.wall());
         let head = SegmentHead {
             codec: self.parameters.need_compress,
