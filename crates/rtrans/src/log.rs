@@ -97,8 +97,10 @@ impl Log {
             recovery.clamped.push(Clamped { name, from, to });
         }
         let tail = TailPage::open(disk)?;
-        // What the last start said of its end is no longer true.
-        tail.tell(&store.tail())?;
+        // What the last writer said of its end is no longer true. Durably: a start after a power cut must know as well
+        // what had been durable in a log that was new.
+        tail.tell_durably(&store.tail())?;
+        disk.sync_dir(Path::new(""))?;
         let (chores, queue) = match (chores, options.threads) {
             (None, _) => (Chores::Nowhere, None),
             (Some(depot), Threads::None) => (Chores::Inline(depot), None),
@@ -408,7 +410,7 @@ type OpenedStore = (Store, Shelf, Recovery, Option<Arc<format2::depot::Depot>>);
 fn open_store(disk: &Disk, clock: &Clock, parameters: &Parameters) -> Result<OpenedStore, Error> {
     let tail = tail_page::read(disk);
     if parameters.format_version == 1 {
-        let attested = tail.map_or(0, |tail| tail.durable_seq);
+        let attested = tail.map(|tail| tail.durable_seq);
         let opened = format1::open(disk, parameters, attested)?;
         let durable_next = opened.writer.next();
         let memory = Memory { first: opened.shelf.bounds().0, ..Memory::default() };

@@ -103,8 +103,9 @@ impl Reading<'_> {
             last = last.saturating_sub(1);
         }
         let heads = heads.get(..last).unwrap_or_default();
-        // All that is before a file was durable when the file says so; if not, the end may be further back.
-        let is_settled = |head: &SegmentHead| head.durable_seq.saturating_add(1) >= head.first_seq;
+        // All that is before a file was durable when anything says so; if not, the end may be further back.
+        let durable_upto = self.durable_upto;
+        let is_settled = |head: &SegmentHead| durable_upto.saturating_add(1) >= head.first_seq;
         let mut start = last.saturating_sub(1);
         while start > 0 && heads.get(start).is_some_and(|head| !is_settled(head)) {
             start = start.saturating_sub(1);
