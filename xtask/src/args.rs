@@ -12,7 +12,7 @@ usage: cargo xtask COMMAND
         --no-install     install nothing; say what is missing
   tidy  the rules of STYLE.md that a program can check
   bench NAME [ARGUMENT...]
-        the benches of bench/, in release mode; everything after `bench` is passed on";
+        the benches of bench/, `hold` or `log`, in release mode; everything after `bench` is passed on";
 
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, String> {
             None => Ok(Command::Tidy),
             Some(extra) => Err(format!("tidy takes no arguments, but got `{extra}`")),
         },
-        "bench" if rest.is_empty() => Err("bench needs a name, such as `hold`".to_owned()),
+        "bench" if rest.is_empty() => Err("bench needs a name: `hold` or `log`".to_owned()),
         "bench" => Ok(Command::Bench(rest.to_vec())),
         other => Err(format!("no command is called `{other}`")),
     }

@@ -1,0 +1,101 @@
+//! The command line of the benches, parsed: text in, options out.
+//! Refuses to look at the machine.
+
+use std::path::PathBuf;
+
+/// What `bench-log` prints when it is asked for nothing it knows.
+pub(crate) const USAGE: &str = "\
+usage: cargo xtask bench log [CASE...] [OPTION...]
+
+cases (all of them when none is named)
+  buffered  append 128 B without a sync
+  durable   append 128 B with a sync, by 1, 8 and 64 producers, and by one with 1,024 in flight
+  rotation  the slowest appends of 8 producers while files change
+  pressure  a durable append while every core is busy
+  read      random records by their id
+  scan      all records; those of one type of 100
+  recover   open after a kill: records validated in a second
+  open      open a log of 64 files, and one of 2
+  space     bytes on disk
+  follow    another process learns of a record
+  cursors   64 consumers that note how far they are
+  seed      beside the published rates of the original Ruby program
+  clean     removes what is left (only when named)
+
+options
+  --json           one JSON object for each figure, in place of the table
+  --rounds N       rounds of each comparison (5)
+  --scale X        counts and times times X, to try a case out quickly (1)
+  --who WORD       only contestants with WORD in their name, beside the raw loops and ours
+  --no-rivals      without rivals
+  --real-time      everybody in the class SCHED_FIFO, by chrt: for a machine that others use, and not for `pressure`
+  --dir PATH       a directory on the disk to be measured (/tmp/loghold-bench-log)";
+
+/// The cases in the order in which they run.
+pub(crate) const CASES: [&str; 12] = [
+    "buffered", "durable", "rotation", "pressure", "read", "scan", "recover", "open", "space", "follow",
+    "cursors", "seed",
+];
+
+/// What is to be measured, and how.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) cases: Vec<String>,
+    pub(crate) is_json: bool,
+    pub(crate) rounds: usize,
+    pub(crate) scale: f64,
+    pub(crate) who: Option<String>,
+    pub(crate) has_rivals: bool,
+    /// Whether everybody runs in the real-time class, so that other programs do not disturb.
+    pub(crate) is_real_time: bool,
+    pub(crate) dir: PathBuf,
+}
+
+impl Options {
+    /// A count at the scale that was asked for, and at least 1,024.
+    pub(crate) fn scaled(&self, full: u64) -> u64 {
+        ((full as f64 * self.scale).round() as u64).max(1_024)
+    }
+
+    /// A time at the scale that was asked for, and at least 50 ms.
+    pub(crate) fn span(&self, full_ms: u64) -> std::time::Duration {
+        std::time::Duration::from_millis(((full_ms as f64 * self.scale) as u64).max(50))
+    }
+}
+
+/// Reads the arguments that follow `log`.
+pub(crate) fn parse(arguments: &[String]) -> Result<Options, String> {
+    let mut options = Options {
+        cases: Vec::new(),
+        is_json: false,
+        rounds: 5,
+        scale: 1.0,
+        who: None,
+        has_rivals: true,
+        is_real_time: false,
+        dir: PathBuf::from("/tmp/loghold-bench-log"),
+    };
+    let mut rest = arguments.iter();
+    while let Some(word) = rest.next() {
+        let mut value = || rest.next().cloned().ok_or_else(|| format!("{word} needs a value"));
+        match word.as_str() {
+            "--json" => options.is_json = true,
+            "--rounds" => options.rounds = number::<usize>(word, &value()?)?.max(1),
+            "--scale" => options.scale = number(word, &value()?)?,
+            "--who" => options.who = Some(value()?),
+            "--real-time" => options.is_real_time = true,
+            "--no-rivals" => options.has_rivals = false,
+            "--dir" => options.dir = value()?.into(),
+            case if CASES.contains(&case) || case == "clean" => options.cases.push(case.to_owned()),
+            other => return Err(format!("`{other}` is no case and no option")),
+        }
+    }
+    if options.cases.is_empty() {
+        options.cases = CASES.map(str::to_owned).to_vec();
+    }
+    Ok(options)
+}
+
+fn number<T: std::str::FromStr>(word: &str, text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("{word} needs a number, and got `{text}`"))
+}

@@ -1,0 +1,101 @@
+//! The cases: what is measured, one file for each.
+//! Refuses to measure two things in one breath.
+
+use std::path::{Path, PathBuf};
+
+use crate::Outcome;
+use crate::args::Options;
+use crate::machine;
+use crate::records::Records;
+use crate::report::Sheet;
+use crate::rivals::{Peer, Purpose, Rival};
+
+mod buffered;
+mod cursors;
+mod durable;
+mod follow;
+mod open;
+mod pressure;
+mod read;
+mod recover;
+mod rotation;
+mod scan;
+mod seed;
+mod space;
+
+pub(crate) use recover::one_file;
+
+/// Runs the case with this name.
+pub(crate) fn run(case: &str, options: &Options, sheet: &mut Sheet) -> Outcome<()> {
+    let result = match case {
+        "buffered" => buffered::run(options, sheet),
+        "durable" => durable::run(options, sheet),
+        "rotation" => rotation::run(options, sheet),
+        "pressure" => pressure::run(options, sheet),
+        "read" => read::run(options, sheet),
+        "scan" => scan::run(options, sheet),
+        "recover" => recover::run(options, sheet),
+        "open" => open::run(options, sheet),
+        "space" => space::run(options, sheet),
+        "follow" => follow::run(options, sheet),
+        "cursors" => cursors::run(options, sheet),
+        "seed" => seed::run(options, sheet),
+        "clean" => machine::remove_dir(&options.dir),
+        other => Err(format!("there is no case {other}").into()),
+    };
+    if case != "clean" {
+        machine::remove_dir(&place(options))?;
+    }
+    result
+}
+
+/// Where contestants lie.
+fn place(options: &Options) -> PathBuf {
+    options.dir.join("now")
+}
+
+/// An empty directory for the next contestant.
+fn fresh(options: &Options) -> Outcome<PathBuf> {
+    let dir = place(options);
+    machine::fresh_dir(&dir)?;
+    Ok(dir)
+}
+
+/// Opens a contestant in an empty directory, measures something, and removes it.
+fn with<T>(
+    options: &Options,
+    rival: &dyn Rival,
+    purpose: Purpose,
+    measure: impl FnOnce(&mut dyn Peer, &Path) -> Outcome<T>,
+) -> Outcome<T> {
+    let dir = fresh(options)?;
+    let mut peer = rival.open(&dir, purpose)?;
+    let result = measure(peer.as_mut(), &dir);
+    drop(peer);
+    machine::remove_dir(&dir)?;
+    result
+}
+
+/// Opens and fills every contestant in a directory of its own; who fails is named and left out.
+fn filled(
+    sheet: &mut Sheet,
+    contestants: &[Box<dyn Rival>],
+    dir: &Path,
+    (records, count): (&Records, u64),
+) -> Vec<(&'static str, Box<dyn Peer>)> {
+    let mut peers = Vec::new();
+    for (place, rival) in contestants.iter().enumerate() {
+        let fill = || -> Outcome<Box<dyn Peer>> {
+            let dir = dir.join(place.to_string());
+            std::fs::create_dir_all(&dir)?;
+            let mut peer = rival.open(&dir, Purpose::Buffered)?;
+            peer.fill(records, count)?;
+            Ok(peer)
+        };
+        match fill() {
+            Ok(peer) => peers.push((rival.name(), peer)),
+            Err(error) => sheet.remark(format!("{}: {error}", rival.name())),
+        }
+    }
+    peers
+}

@@ -1,0 +1,97 @@
+//! Opening a log of 64 files and one of 2: the time must not grow with the log.
+//! Refuses to open an empty one.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rtrans::{Level, Log, Options as LogOptions};
+
+use super::fresh;
+use crate::Outcome;
+use crate::args::Options;
+use crate::machine::{count_files, remove_dir, seconds_since};
+use crate::records::{RECORD_BYTES, Records};
+use crate::report::{Bound, Sheet};
+use crate::rivals::loghold::{FORMAT_2, Loghold, TYPE, fill};
+
+const CLOSED: [(&str, usize); 2] = [("open, closed, 2 files", 2), ("open, closed, 64 files", 64)];
+const KILLED: [(&str, usize); 2] = [("open, not closed, 2 files", 2), ("open, not closed, 64 files", 64)];
+
+/// How many records are appended between two looks at the directory.
+const STEP: u64 = 4_096;
+
+pub(crate) fn run(options: &Options, sheet: &mut Sheet) -> Outcome<()> {
+    let records = Records::new(RECORD_BYTES);
+    let dir = fresh(options)?;
+    for round in 0..options.rounds {
+        for (what, files) in CLOSED {
+            let place = filled(&dir, files, &records)?;
+            sheet.attempt(round, (what, FORMAT_2, "ms"), || timed_open(&place));
+        }
+        for (what, files) in KILLED {
+            let place = filled(&dir, files, &records)?;
+            // Reads beside a running writer see what a crash would leave; its copy is a log that was not closed.
+            sheet.attempt(round, (what, FORMAT_2, "ms"), || {
+                let log = Log::open(&place, LogOptions::default())?;
+                log.append_at(Level::Os, TYPE, records.get(0))?;
+                let copy = dir.join("copy");
+                remove_dir(&copy)?;
+                copy_tree(&place, &copy)?;
+                drop(log);
+                timed_open(&copy)
+            });
+        }
+    }
+    let [(few, _), (many, _)] = CLOSED;
+    sheet.beside(many, few, FORMAT_2);
+    sheet.goal("G13", (many, FORMAT_2), Bound::AtMost(1.5));
+    let [(few, _), (many, _)] = KILLED;
+    sheet.beside(many, few, FORMAT_2);
+    sheet.goal("G13", (many, FORMAT_2), Bound::AtMost(1.5));
+    remove_dir(&dir)
+}
+
+/// A closed log with this many data files, the last of them a quarter full. It is made once.
+fn filled(dir: &Path, files: usize, records: &Records) -> Outcome<PathBuf> {
+    let place = dir.join(files.to_string());
+    if place.exists() {
+        return Ok(place);
+    }
+    let log = Loghold::format_2().log(&place)?;
+    let mut is_first = true;
+    // A file is prepared ahead of the one that is written: one more is there than is full.
+    while is_first || count_files(&place, "data.")? < files {
+        fill(&log, records, STEP)?;
+        log.sync()?;
+        is_first = false;
+    }
+    fill(&log, records, 8 * STEP)?;
+    log.sync()?;
+    log.close()?;
+    Ok(place)
+}
+
+fn timed_open(place: &Path) -> Outcome<f64> {
+    let begin = Instant::now();
+    let log = Log::open(place, LogOptions::default())?;
+    let milliseconds = seconds_since(begin) * 1e3;
+    if log.reader().last().is_none() {
+        return Err("the log is empty".into());
+    }
+    log.close()?;
+    Ok(milliseconds)
+}
+
+fn copy_tree(from: &Path, to: &Path) -> Outcome<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_tree(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
