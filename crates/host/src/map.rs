@@ -34,7 +34,10 @@ impl Map {
     }
 
     /// How many bytes are mapped.
-    #[expect(clippy::len_without_is_empty, reason = "an empty map is as good as any other; callers compare the length")]
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "an empty map is as good as any other; callers compare the length"
+    )]
     pub fn len(&self) -> u64 {
         self.len
     }
@@ -43,14 +46,17 @@ impl Map {
     #[inline]
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         match &self.bytes {
-            Bytes::Mapped(mapped) => mapped.copy_at(buffer, offset).ok_or_else(|| self.beyond(buffer.len(), offset)),
+            Bytes::Mapped(mapped) => {
+                mapped.copy_at(buffer, offset).ok_or_else(|| self.beyond(buffer.len(), offset))
+            }
             Bytes::Read(file) => file.read_exact_at(buffer, offset),
         }
     }
 
     #[cold]
     fn beyond(&self, wanted: usize, offset: u64) -> io::Error {
-        let message = format!("{wanted} bytes from {offset} reach beyond the {} bytes that are mapped", self.len);
+        let message =
+            format!("{wanted} bytes from {offset} reach beyond the {} bytes that are mapped", self.len);
         failed("read", &self.path, io::Error::new(io::ErrorKind::UnexpectedEof, message))
     }
 }

@@ -1,6 +1,7 @@
 //! `Batch`: records that are appended in one step, and the conditions under which they are.
 //! Refuses nothing itself: what is too large or comes too late is told when it is appended.
 
+use crate::commit::ExpectLast;
 use crate::ids::{TransId, TypeNo};
 use crate::options::Level;
 
@@ -22,7 +23,7 @@ pub struct Batch<'a> {
     pub(crate) records: Vec<(u32, &'a [u8])>,
     pub(crate) positions: Vec<(String, TransId)>,
     pub(crate) level: Option<Level>,
-    pub(crate) expect_last: Option<Option<TransId>>,
+    pub(crate) expect_last: Option<ExpectLast>,
     pub(crate) epoch: Option<u64>,
 }
 
@@ -48,7 +49,7 @@ impl<'a> Batch<'a> {
     /// Only if this is the last record at that moment; `None`: only if the log is empty, or all of it was rolled back.
     #[must_use]
     pub fn expect_last(self, last: Option<TransId>) -> Batch<'a> {
-        Batch { expect_last: Some(last), ..self }
+        Batch { expect_last: Some(ExpectLast(last)), ..self }
     }
 
     /// Only if no writer of a higher epoch has taken over, see [`Log::fence`](crate::Log::fence).

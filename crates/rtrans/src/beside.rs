@@ -12,12 +12,12 @@ use host::{Disk, Watch};
 use crate::consumer_name::ConsumerName;
 use crate::control::Position;
 use crate::error::Error;
+use crate::format1;
 use crate::format2::Chaser;
 use crate::parameters::{METADATA, METADATA_BYTES, Parameters};
 use crate::position_file;
 use crate::store::Shelf;
 use crate::tail_page::TAIL;
-use crate::format1;
 
 /// A log that somebody else may write.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Beside {
     /// Sees what was appended since.
     pub(crate) fn refresh(&self) -> Result<(), Error> {
         match (&self.shelf, &self.chaser) {
-            (Shelf::One(shelf), _) => shelf.refresh(),
+            (Shelf::One(one), _) => one.refresh(),
             (_, Some(chaser)) => chaser.lock().unwrap_or_else(PoisonError::into_inner).read_on(),
             (_, None) => Ok(()),
         }
@@ -120,4 +120,3 @@ pub(crate) fn read_parameters(disk: &Disk) -> Result<Parameters, Error> {
     }
     Parameters::decode(bytes.get(..filled).unwrap_or_default())
 }
-

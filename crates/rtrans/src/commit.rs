@@ -126,18 +126,28 @@ pub(crate) struct Place {
     pub(crate) next: u64,
 }
 
+/// The record that the log is to end with; `None` inside: with none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ExpectLast(pub(crate) Option<TransId>);
+
 /// What is put into a round.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry<'a> {
     pub(crate) records: &'a [(u32, &'a [u8])],
     pub(crate) controls: &'a [Control],
     pub(crate) level: Level,
-    pub(crate) expect_last: Option<Option<TransId>>,
+    pub(crate) expect_last: Option<ExpectLast>,
     pub(crate) epoch: Option<u64>,
 }
 
 impl Commit {
-    pub(crate) fn new(store: Store, options: &Options, clock: &Clock, tail: TailPage, chores: Chores) -> Commit {
+    pub(crate) fn new(
+        store: Store,
+        options: &Options,
+        clock: &Clock,
+        tail: TailPage,
+        chores: Chores,
+    ) -> Commit {
         let next = store.next();
         let epoch = store.memory().epoch;
         Commit {
@@ -253,7 +263,7 @@ impl Commit {
         if !Arc::ptr_eq(&queue.round, &place.round) {
             // Its leader is at work, and knows only the seats that it took along.
             drop(queue);
-            return self.wait_for_other(place);
+            return place.round.wait().of(place.next);
         }
         queue.seats.push(Arc::clone(&seat));
         if queue.is_free() {
@@ -262,15 +272,6 @@ impl Commit {
             drop(queue);
         }
         self.wait(place, &seat)
-    }
-
-    /// Waits for a round that is being led, as a future would.
-    fn wait_for_other(&self, place: &Place) -> Result<Level, Error> {
-        let waker = std::task::Waker::from(Arc::new(Unpark(thread::current())));
-        while !place.round.watch(&waker) {
-            thread::park();
-        }
-        place.round.outcome().map_or(Err(Error::Closed), |outcome| outcome.of(place.next))
     }
 
     fn wait(&self, place: &Place, seat: &Arc<Seat>) -> Result<Level, Error> {
@@ -411,8 +412,8 @@ impl Commit {
         }
         if let Some(expected) = entry.expect_last {
             let found = TransId::new(queue.open.next().saturating_sub(1));
-            if expected != found {
-                return Err(Error::Conflict { expected, found });
+            if expected.0 != found {
+                return Err(Error::Conflict { expected: expected.0, found });
             }
         }
         Ok(queue)
@@ -480,7 +481,11 @@ impl Commit {
             synced = self.clock.monotonic().saturating_sub(began);
             self.counters.note_sync(seats.len(), synced);
         }
-        let upto = if error.as_ref().is_none_or(|error| matches!(error, Error::DiskFull(_))) { store.next() } else { 0 };
+        let upto = if error.as_ref().is_none_or(|error| matches!(error, Error::DiskFull(_))) {
+            store.next()
+        } else {
+            0
+        };
         // Behind the sync: it never promises too much.
         drop(self.tail.tell(&store.tail()));
         let chores = store.take_chores();
@@ -630,14 +635,5 @@ fn poison(error: Error) -> Error {
     match error {
         Error::Io(error) => Error::Poisoned(error),
         other => other,
-    }
-}
-
-/// Wakes a thread as a future is woken.
-struct Unpark(Thread);
-
-impl std::task::Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
     }
 }

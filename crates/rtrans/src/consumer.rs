@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use host::{Disk, DirLock, LockError};
+use host::{DirLock, Disk, LockError};
 
 use crate::commit::Entry;
 use crate::consumer_name::ConsumerName;
@@ -220,7 +220,9 @@ fn lock(disk: &Disk, name: &ConsumerName) -> Result<DirLock, Error> {
     }
     let path: PathBuf = Path::new(LOCKS).join(name.as_str());
     disk.lock(&path).map_err(|error| match error {
-        LockError::Held { pid } => Error::Locked { pid, path: disk.root().join(position_file::TRANSID).join(name.as_str()) },
+        LockError::Held { pid } => {
+            Error::Locked { pid, path: disk.root().join(position_file::TRANSID).join(name.as_str()) }
+        }
         LockError::Io(error) => error.into(),
     })
 }

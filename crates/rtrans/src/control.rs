@@ -72,7 +72,8 @@ impl Memory {
         let elsewhere = self.elsewhere.iter();
         let elsewhere =
             elsewhere.map(|(name, position)| Control::Elsewhere { name: name.clone(), position: *position });
-        let marks = [Control::First(self.first), Control::Finalized(self.finalized), Control::Epoch(self.epoch)];
+        let marks =
+            [Control::First(self.first), Control::Finalized(self.finalized), Control::Epoch(self.epoch)];
         let lost = self.lost.iter().filter(|(_, last)| *last >= self.first);
         let lost = lost.map(|(first, last)| Control::Lost { first: *first, last: *last });
         positions.chain(elsewhere).chain(marks).chain(lost).collect()
@@ -217,7 +218,8 @@ mod tests {
         let mut memory = Memory::default();
         let name = ConsumerName::new("a").unwrap();
         for (transid, generation) in [(5, 2), (9, 1), (4, 3)] {
-            memory.apply(&Control::Position { name: name.clone(), position: Position { transid, generation } });
+            memory
+                .apply(&Control::Position { name: name.clone(), position: Position { transid, generation } });
         }
         assert_eq!(memory.positions[&name], Position { transid: 4, generation: 3 });
     }

@@ -94,9 +94,9 @@ impl Follow {
             let wait = left.min(WAIT);
             let (next, rolled, reader) = (self.next, self.rolled, &self.reader);
             let is_stopped = &self.is_stopped;
-            let shelf = reader.shelf();
+            let line = reader.shelf();
             reader.wait(wait, || {
-                shelf.bounds().1 > next || shelf.rolled() != rolled || is_stopped.load(Ordering::Acquire)
+                line.bounds().1 > next || line.rolled() != rolled || is_stopped.load(Ordering::Acquire)
             })?;
             left = left.saturating_sub(wait);
         }
@@ -119,12 +119,12 @@ impl Follow {
             self.next = record.id.get().saturating_add(1);
             return Ok(Some(record));
         }
-        let shelf = self.reader.shelf();
-        let (mut first, mut next) = shelf.bounds();
+        let line = self.reader.shelf();
+        let (mut first, mut next) = line.bounds();
         if self.next >= next {
             self.reader.refresh()?;
-            (first, next) = shelf.bounds();
-            if shelf.rolled() != self.rolled {
+            (first, next) = line.bounds();
+            if line.rolled() != self.rolled {
                 self.look_back()?;
             }
         }
@@ -158,8 +158,8 @@ impl Follow {
 
     /// Takes note of rollbacks; an error when they went below what was read.
     fn look_back(&mut self) -> Result<(), Error> {
-        let shelf = self.reader.shelf();
-        let (seen, after) = (shelf.rolled(), shelf.rolled_after(self.rolled));
+        let line = self.reader.shelf();
+        let (seen, after) = (line.rolled(), line.rolled_after(self.rolled));
         self.rolled = seen;
         self.records = None;
         match after {
@@ -216,8 +216,8 @@ impl futures_core::Stream for Follow {
             if follow.is_stopped.load(Ordering::Acquire) || matches!(commit.failure(), Some(Error::Closed)) {
                 return Poll::Ready(None);
             }
-            let (next, rolled, shelf) = (follow.next, follow.rolled, follow.reader.shelf());
-            if !commit.moved.watch(context.waker(), || shelf.bounds().1 > next || shelf.rolled() != rolled) {
+            let (next, rolled, line) = (follow.next, follow.rolled, follow.reader.shelf());
+            if !commit.moved.watch(context.waker(), || line.bounds().1 > next || line.rolled() != rolled) {
                 return Poll::Pending;
             }
         }

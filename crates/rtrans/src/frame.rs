@@ -45,11 +45,10 @@ pub(crate) struct Frame<'a> {
 pub(crate) fn push_frame(buffer: &mut Vec<u8>, id: u64, type_no: u32, payload: &[u8], len: u32) -> u32 {
     let start = buffer.len();
     buffer.reserve(FRAME_HEAD_BYTES.saturating_add(payload.len()));
-    let mut head = [0; FRAME_HEAD_BYTES];
-    let (_, fields) = head.split_at_mut(CHECKED_FROM);
-    fields[..4].copy_from_slice(&len.to_le_bytes());
-    fields[4..].copy_from_slice(&type_no.to_le_bytes());
-    buffer.extend_from_slice(&head);
+    // The check is known once the rest is there.
+    buffer.extend_from_slice(&[0; CHECKED_FROM]);
+    buffer.extend_from_slice(&len.to_le_bytes());
+    buffer.extend_from_slice(&type_no.to_le_bytes());
     buffer.extend_from_slice(payload);
     let check = crc32(buffer.get(start.wrapping_add(CHECKED_FROM)..).unwrap_or_default()) ^ mark_of(id);
     if let Some(place) = buffer.get_mut(start..start.wrapping_add(CHECKED_FROM)) {

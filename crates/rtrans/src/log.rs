@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::SystemTime;
 
-use host::{Clock, Disk, DirLock, LockError};
+use host::{Clock, DirLock, Disk, LockError};
 
 use crate::append_batch::{Ack, Appended, Batch};
 use crate::beside::read_parameters;
@@ -121,7 +121,8 @@ impl Log {
         }
         let reader = Reader::of_writer(shelf, parameters, Arc::clone(&commit));
         let disk = disk.clone();
-        let inner = Inner { disk, reader, commit, recovery, options, threads: Mutex::new(threads), _lock: lock };
+        let inner =
+            Inner { disk, reader, commit, recovery, options, threads: Mutex::new(threads), _lock: lock };
         Ok(Log { inner: Arc::new(inner) })
     }
 
@@ -323,7 +324,12 @@ impl Log {
         self.entry_of_all(records, &[], level)
     }
 
-    fn entry_of<'a>(&self, batch: &'a Batch<'a>, controls: &'a [Control], level: Level) -> Result<Entry<'a>, Error> {
+    fn entry_of<'a>(
+        &self,
+        batch: &'a Batch<'a>,
+        controls: &'a [Control],
+        level: Level,
+    ) -> Result<Entry<'a>, Error> {
         let entry = self.entry_of_all(&batch.records, controls, level)?;
         Ok(Entry { expect_last: batch.expect_last, epoch: batch.epoch, ..entry })
     }
@@ -357,8 +363,10 @@ impl Log {
             let memory = self.inner.commit.inspect(|store| store.memory().elsewhere.clone())?;
             for (name, id) in &batch.positions {
                 let name = ConsumerName::new(name)?;
-                let generation = memory.get(&name).map_or(0, |position| position.generation).saturating_add(1);
-                controls.push(Control::Elsewhere { name, position: Position { transid: id.get(), generation } });
+                let generation =
+                    memory.get(&name).map_or(0, |position| position.generation).saturating_add(1);
+                controls
+                    .push(Control::Elsewhere { name, position: Position { transid: id.get(), generation } });
             }
         }
         Ok((controls, batch.level.unwrap_or(self.inner.options.level)))
@@ -414,7 +422,8 @@ fn open_store(disk: &Disk, clock: &Clock, parameters: &Parameters) -> Result<Ope
         let opened = format1::open(disk, parameters, attested)?;
         let durable_next = opened.writer.next();
         let memory = Memory { first: opened.shelf.bounds().0, ..Memory::default() };
-        let one = One { disk: disk.clone(), writer: opened.writer, memory, durable_next, positions: Vec::new() };
+        let one =
+            One { disk: disk.clone(), writer: opened.writer, memory, durable_next, positions: Vec::new() };
         return Ok((Store::One(Box::new(one)), Shelf::One(opened.shelf), opened.recovery, None));
     }
     let opened = format2::writer::open(disk, clock, parameters, tail)?;

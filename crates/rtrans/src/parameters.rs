@@ -113,7 +113,11 @@ impl Parameters {
             2 => true,
             // A big-endian program would have written 1 as 256.
             0x0100 => {
-                return Err(bad("format_version", 0x0100, "big-endian logs are not read: convert it where it was written"));
+                return Err(bad(
+                    "format_version",
+                    0x0100,
+                    "big-endian logs are not read: convert it where it was written",
+                ));
             }
             other => return Err(bad("format_version", u64::from(other), "only 1 and 2 are known")),
         };
@@ -126,7 +130,11 @@ impl Parameters {
         }
         if self.index_num_per_file == 0 || (is_2 && self.index_num_per_file > 1 << 28) {
             let given = u64::from(self.index_num_per_file);
-            return Err(bad("index_num_per_file", given, "it has to be at least 1, and at most 2^28 in format 2"));
+            return Err(bad(
+                "index_num_per_file",
+                given,
+                "it has to be at least 1, and at most 2^28 in format 2",
+            ));
         }
         if self.index_file_num_per_dir == 0 {
             return Err(bad("index_file_num_per_dir", 0, "it has to be at least 1"));
@@ -139,13 +147,24 @@ impl Parameters {
         if max_size < blk {
             return Err(bad("max_size_data_file", max_size, "it has to be at least data_blk_size"));
         }
-        if is_2 && !(FORMAT_2_FILE_BYTES_MIN.max(blk.saturating_mul(2))..=FORMAT_2_FILE_BYTES_MAX).contains(&max_size) {
-            return Err(bad("max_size_data_file", max_size, "format 2 takes 4096 bytes (and two blocks) to 2^30"));
+        if is_2
+            && !(FORMAT_2_FILE_BYTES_MIN.max(blk.saturating_mul(2))..=FORMAT_2_FILE_BYTES_MAX)
+                .contains(&max_size)
+        {
+            return Err(bad(
+                "max_size_data_file",
+                max_size,
+                "format 2 takes 4096 bytes (and two blocks) to 2^30",
+            ));
         }
         let codecs = if is_2 { 3 } else { 1 };
         if self.need_compress > codecs {
             let given = u64::from(self.need_compress);
-            return Err(bad("need_compress", given, "format 1 knows 0 and 1 (zlib), format 2 also 2 (LZ4) and 3 (zstd)"));
+            return Err(bad(
+                "need_compress",
+                given,
+                "format 1 knows 0 and 1 (zlib), format 2 also 2 (LZ4) and 3 (zstd)",
+            ));
         }
         Ok(())
     }

@@ -71,7 +71,11 @@ impl Reader {
     /// Opens the log at the root of a disk to read it.
     pub fn open_on(disk: &Disk) -> Result<Reader, Error> {
         let beside = Arc::new(Beside::open(disk)?);
-        Ok(Reader { shelf: beside.shelf().clone(), parameters: *beside.parameters(), source: Source::Files(beside) })
+        Ok(Reader {
+            shelf: beside.shelf().clone(),
+            parameters: *beside.parameters(),
+            source: Source::Files(beside),
+        })
     }
 
     pub(crate) fn of_writer(shelf: Shelf, parameters: Parameters, commit: Arc<Commit>) -> Reader {

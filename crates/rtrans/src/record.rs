@@ -82,7 +82,13 @@ impl RecordRef<'_> {
 
 impl RecordBatch {
     /// Records whose frames lie whole and verified in `frames` from `start` on.
-    pub(crate) fn new(first: TransId, count: u32, times: Times, frames: Arc<Vec<u8>>, start: usize) -> RecordBatch {
+    pub(crate) fn new(
+        first: TransId,
+        count: u32,
+        times: Times,
+        frames: Arc<Vec<u8>>,
+        start: usize,
+    ) -> RecordBatch {
         RecordBatch { first, count, times, frames, start }
     }
 

@@ -57,7 +57,10 @@ impl fmt::Display for Recovery {
         let mut parts = Vec::new();
         if let Some(torn) = &self.torn {
             let place = torn.path.display();
-            parts.push(format!("an unfinished write of {} bytes at byte {} of {place} was cut", torn.bytes, torn.offset));
+            parts.push(format!(
+                "an unfinished write of {} bytes at byte {} of {place} was cut",
+                torn.bytes, torn.offset
+            ));
         }
         parts.extend(self.damaged.iter().map(|damaged| format!("damaged: {damaged}")));
         parts.extend(self.rebuilt.iter().map(|path| format!("{} is made again", path.display())));

@@ -102,7 +102,8 @@ impl Log {
             keep_from = keep_from.max(self.first_within(bytes_max)?);
         }
         if policy.consumers == Consumers::Protect {
-            let slowest = self.consumers()?.into_iter().map(|consumer| TransId::after(consumer.position)).min();
+            let slowest =
+                self.consumers()?.into_iter().map(|consumer| TransId::after(consumer.position)).min();
             keep_from = keep_from.min(slowest.map_or(u64::MAX, TransId::get)).max(first);
         }
         match TransId::new(keep_from) {
@@ -116,7 +117,8 @@ impl Log {
     /// # Errors
     /// Those of reading positions.
     pub fn who_blocks(&self, first: TransId) -> Result<Vec<Blocker>, Error> {
-        let behind = self.consumers()?.into_iter().filter(|consumer| TransId::after(consumer.position) < first);
+        let behind =
+            self.consumers()?.into_iter().filter(|consumer| TransId::after(consumer.position) < first);
         Ok(behind
             .map(|consumer| Blocker {
                 records: first.get().saturating_sub(TransId::after(consumer.position).get()),
@@ -213,15 +215,15 @@ impl Log {
 
     /// The first record of the files that hold the last bytes.
     fn first_within(&self, bytes_max: u64) -> Result<u64, Error> {
-        let Shelf::Two(shelf) = self.reader().shelf() else {
+        let Shelf::Two(files_in_line) = self.reader().shelf() else {
             return Err(Error::Unsupported {
                 what: "retention by size needs format 2",
                 instead: "limit the number of records, or import the log into one of format 2",
             });
         };
-        let bytes = shelf.parameters.max_size_data_file;
+        let bytes = files_in_line.parameters.max_size_data_file;
         let files = usize::try_from(bytes_max / bytes).unwrap_or(usize::MAX).max(1);
-        let line = shelf.line();
+        let line = files_in_line.line();
         let first = line.len().checked_sub(files).and_then(|index| line.get(index));
         Ok(first.map_or(0, |slot| slot.head.first))
     }

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::Waker;
+use std::task::{Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
@@ -59,6 +59,18 @@ impl Round {
         false
     }
 
+    /// Waits for the end of a round that somebody leads, as a future would.
+    pub(crate) fn wait(&self) -> &Outcome {
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        loop {
+            self.watch(&waker);
+            if let Some(outcome) = self.outcome.get() {
+                return outcome;
+            }
+            thread::park();
+        }
+    }
+
     /// Ends the round, and wakes everybody.
     pub(crate) fn end(&self, outcome: Outcome, seats: &[Arc<Seat>]) {
         let wakers = {
@@ -102,5 +114,14 @@ impl Seat {
     /// Waits until somebody wakes the thread, for whatever reason.
     pub(crate) fn wait() {
         thread::park();
+    }
+}
+
+/// Wakes a thread as a future is woken.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
     }
 }

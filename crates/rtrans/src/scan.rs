@@ -65,7 +65,9 @@ impl Iterator for Batches {
 /// The record behind those that an error tells of.
 fn behind(error: &Error, id: u64) -> u64 {
     match error {
-        Error::Corrupt(Corruption { ids: Some((_, last)), .. }) if last.get() >= id => last.get().saturating_add(1),
+        Error::Corrupt(Corruption { ids: Some((_, last)), .. }) if last.get() >= id => {
+            last.get().saturating_add(1)
+        }
         Error::Corrupt(_) => id.saturating_add(1),
         // Nothing is known of what follows.
         _ => u64::MAX,
@@ -112,7 +114,9 @@ impl Scan {
         }
         let batches = &mut self.batches;
         while batches.next < batches.end {
-            if let Some(first) = TransId::new(batches.shelf.bounds().0).filter(|first| batches.next < first.get()) {
+            if let Some(first) =
+                TransId::new(batches.shelf.bounds().0).filter(|first| batches.next < first.get())
+            {
                 batches.next = first.get();
                 return Some(Err(Error::Trimmed { first }));
             }

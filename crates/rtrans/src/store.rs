@@ -195,24 +195,30 @@ impl Shelf {
     /// The first record, and the id behind the last one; both the same when there is none.
     pub(crate) fn bounds(&self) -> (u64, u64) {
         match self {
-            Shelf::One(shelf) => shelf.bounds(),
-            Shelf::Two(shelf) => shelf.bounds(),
+            Shelf::One(one) => one.bounds(),
+            Shelf::Two(two) => two.bounds(),
         }
     }
 
     pub(crate) fn read(&self, id: u64) -> Result<Record, Error> {
         match self {
-            Shelf::One(shelf) => shelf.read(id),
-            Shelf::Two(shelf) => shelf.read(id),
+            Shelf::One(one) => one.read(id),
+            Shelf::Two(two) => two.read(id),
         }
     }
 
     /// Reads records from `from` on: at least one, none from `end` on, about `bytes_max` bytes of them. They may be
     /// put into an old buffer, whatever is in it.
-    pub(crate) fn run(&self, from: u64, end: u64, bytes_max: usize, buffer: Vec<u8>) -> Result<RecordBatch, Error> {
+    pub(crate) fn run(
+        &self,
+        from: u64,
+        end: u64,
+        bytes_max: usize,
+        buffer: Vec<u8>,
+    ) -> Result<RecordBatch, Error> {
         match self {
-            Shelf::One(shelf) => shelf.read_run(from, end, bytes_max),
-            Shelf::Two(shelf) => shelf.run(from, end, bytes_max, buffer),
+            Shelf::One(one) => one.read_run(from, end, bytes_max),
+            Shelf::Two(two) => two.run(from, end, bytes_max, buffer),
         }
     }
 
@@ -221,7 +227,7 @@ impl Shelf {
         match self {
             // The index entries would tell, but reading them is not cheaper than reading on.
             Shelf::One(_) => Ok(from.min(end)),
-            Shelf::Two(shelf) => shelf.next_of(types, from, end),
+            Shelf::Two(two) => two.next_of(types, from, end),
         }
     }
 
@@ -231,7 +237,7 @@ impl Shelf {
                 what: "format 1 does not know when records were appended",
                 instead: "import the log into one of format 2, or search by what the records say",
             }),
-            Shelf::Two(shelf) => Ok(shelf.seek_time(micros)?.and_then(TransId::new)),
+            Shelf::Two(two) => Ok(two.seek_time(micros)?.and_then(TransId::new)),
         }
     }
 
@@ -239,7 +245,7 @@ impl Shelf {
     pub(crate) fn rolled(&self) -> u64 {
         match self {
             Shelf::One(_) => 0,
-            Shelf::Two(shelf) => shelf.rolled(),
+            Shelf::Two(two) => two.rolled(),
         }
     }
 
@@ -247,8 +253,7 @@ impl Shelf {
     pub(crate) fn rolled_after(&self, seen: u64) -> Option<u64> {
         match self {
             Shelf::One(_) => None,
-            Shelf::Two(shelf) => shelf.rolled_after(seen),
+            Shelf::Two(two) => two.rolled_after(seen),
         }
     }
 }
-

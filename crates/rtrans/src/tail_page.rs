@@ -124,7 +124,15 @@ mod tests {
 
     #[test]
     fn every_flipped_bit_of_a_tail_is_found() {
-        let tail = Tail { log_id: 1, next: 9, durable_next: 8, durable_seq: 3, pid: 77, is_clean: true, ..Tail::default() };
+        let tail = Tail {
+            log_id: 1,
+            next: 9,
+            durable_next: 8,
+            durable_seq: 3,
+            pid: 77,
+            is_clean: true,
+            ..Tail::default()
+        };
         let mut bytes = tail.encode();
         assert_eq!(Tail::decode(&bytes), Some(tail));
         for bit in 0..bytes.len() * 8 {

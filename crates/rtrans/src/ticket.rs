@@ -66,13 +66,13 @@ impl Ticket {
 }
 
 #[cfg(feature = "async")]
-impl std::future::Future for Ticket {
+impl Future for Ticket {
     type Output = Result<Appended, Error>;
 
     fn poll(
         self: std::pin::Pin<&mut Self>,
         context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Result<Appended, Error>> {
+    ) -> std::task::Poll<Self::Output> {
         use std::task::Poll;
         if self.level == Level::Memory {
             return Poll::Ready(Ok(self.appended(Level::Memory)));
@@ -84,7 +84,8 @@ impl std::future::Future for Ticket {
         if !self.place.round.watch(context.waker()) {
             return Poll::Pending;
         }
-        let outcome = self.place.round.outcome().map_or(Err(Error::Closed), |outcome| outcome.of(self.place.next));
+        let outcome =
+            self.place.round.outcome().map_or(Err(Error::Closed), |outcome| outcome.of(self.place.next));
         Poll::Ready(outcome.map(|reached| self.appended(reached)))
     }
 }

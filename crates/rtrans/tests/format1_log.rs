@@ -33,14 +33,14 @@ fn append(log: &Log, number: u32) -> Result<(), Error> {
 }
 
 fn fill(log: &Log, count: u32) {
-    (0..count).for_each(|number| append(log, number).unwrap());
+    (0..count).for_each(|number| append(log, number).expect("the record is appended"));
 }
 
 /// The types of all records, which are their numbers; each has the bytes that belong to it.
 fn numbers(reader: &Reader) -> Vec<u32> {
     let mut numbers = Vec::new();
     for record in reader.scan(..) {
-        let record = record.unwrap();
+        let record = record.expect("the record is read");
         assert_eq!(record.bytes, format!("record {}", record.type_no).as_bytes());
         numbers.push(record.type_no.0);
     }

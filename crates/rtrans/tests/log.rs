@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use host::sim::SimDisk;
 use host::{Clock, Disk};
-use rtrans::{Batch, Consumers, Create, Error, Level, Log, Options, Parameters, Reader, Retention, Threads, TransId, TypeNo};
+use rtrans::{
+    Batch, Consumers, Create, Error, Level, Log, Options, Parameters, Reader, Retention, Threads, TransId,
+    TypeNo,
+};
 
 fn id(number: u64) -> TransId {
     TransId::new(number).expect("ids in tests begin at 1")
@@ -27,12 +30,13 @@ fn open_small(disk: &Disk) -> Log {
 
 fn fill(log: &Log, count: u64) {
     for number in 0..count {
-        log.append(TypeNo((number % 3) as u32), format!("record {number} {}", "x".repeat(100)).as_bytes()).unwrap();
+        log.append(TypeNo((number % 3) as u32), format!("record {number} {}", "x".repeat(100)).as_bytes())
+            .expect("the record is appended");
     }
 }
 
 fn ids(log: &Log) -> Vec<u64> {
-    log.scan(..).map(|record| record.unwrap().id.get()).collect()
+    log.scan(..).map(|record| record.expect("the record is read").id.get()).collect()
 }
 
 #[test]
@@ -89,7 +93,8 @@ fn records_of_one_type_are_found_among_others() {
     let sim = SimDisk::new(1);
     let log = open_small(&sim.disk());
     fill(&log, 300);
-    let found: Vec<u64> = log.scan(id(10)..).types([TypeNo(2)]).map(|record| record.unwrap().id.get()).collect();
+    let found: Vec<u64> =
+        log.scan(id(10)..).types([TypeNo(2)]).map(|record| record.unwrap().id.get()).collect();
     assert_eq!(found, (10..=300).filter(|number| (number - 1) % 3 == 2).collect::<Vec<_>>());
     assert_eq!(log.scan(..).types([TypeNo(9)]).count(), 0);
 }
@@ -164,7 +169,11 @@ fn many_producers_share_syncs_and_each_gets_ids_of_its_own() {
     let log = open(&sim.disk());
     let mut all: Vec<u64> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..8)
-            .map(|_| scope.spawn(|| (0..200).map(|_| log.append(TypeNo(1), b"x").unwrap().get()).collect::<Vec<_>>()))
+            .map(|_| {
+                scope.spawn(|| {
+                    (0..200).map(|_| log.append(TypeNo(1), b"x").unwrap().get()).collect::<Vec<_>>()
+                })
+            })
             .collect();
         threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
     });
@@ -179,18 +188,15 @@ fn a_follower_is_woken_by_an_append_in_this_process() {
     let log = open(&sim.disk());
     let mut follow = log.follow(TransId::FIRST);
     let stop = follow.stop_handle();
-    let reading = std::thread::spawn(move || {
-        let mut seen = Vec::new();
-        for record in &mut follow {
-            seen.push(record.unwrap().id.get());
-            if seen.len() == 50 {
-                break;
-            }
-        }
-        seen
+    let seen = std::thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            let seen = follow.by_ref().map(|record| record.unwrap().id.get());
+            seen.take_while(|number| *number <= 50).collect::<Vec<_>>()
+        });
+        fill(&log, 51);
+        reading.join().unwrap()
     });
-    fill(&log, 50);
-    assert_eq!(reading.join().unwrap(), (1..=50).collect::<Vec<_>>());
+    assert_eq!(seen, (1..=50).collect::<Vec<_>>());
     stop.stop();
 }
 
@@ -204,18 +210,18 @@ fn a_reader_beside_the_writer_sees_what_comes_and_follows_it() {
     fill(&log, 200);
     assert_eq!(reader.last(), Some(id(210)));
     let mut follow = reader.follow(id(211));
-    let writing = std::thread::spawn(move || {
-        fill(&log, 100);
-        log
+    std::thread::scope(|scope| {
+        scope.spawn(|| fill(&log, 100));
+        for number in 211..=310 {
+            let record = follow.next_within(Duration::from_secs(20)).unwrap().expect("it comes");
+            assert_eq!(record.id, id(number));
+        }
     });
-    for number in 211..=310 {
-        let record = follow.next_within(Duration::from_secs(20)).unwrap().expect("it comes");
-        assert_eq!(record.id, id(number));
-    }
-    let log = writing.join().unwrap();
     log.truncate_after(Some(id(300))).unwrap();
     log.append(TypeNo(1), b"other").unwrap();
-    assert!(matches!(follow.next_within(Duration::from_secs(20)), Err(Error::RolledBack { after }) if after == Some(id(300))));
+    assert!(
+        matches!(follow.next_within(Duration::from_secs(20)), Err(Error::RolledBack { after }) if after == Some(id(300)))
+    );
     assert_eq!(follow.next_within(Duration::from_secs(20)).unwrap().unwrap().bytes, b"other");
     log.trim_before(id(250)).unwrap();
     reader.refresh().unwrap();

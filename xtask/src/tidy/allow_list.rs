@@ -15,6 +15,8 @@ pub(super) enum Kind {
     Clocks,
     /// `std::fs` and `tokio::fs`.
     Files,
+    /// Code that the compiler cannot vouch for.
+    Unsafe,
 }
 
 /// A permission for one file, or for all files below a folder.
@@ -80,6 +82,7 @@ fn kinds_of(code: &str) -> Vec<Kind> {
     };
     let any_word = |is_meant: fn(&str, &str) -> bool| words(code).any(|(word, after)| is_meant(word, after));
     needs(Kind::Locks, any_word(|word, _| is_lock(word)));
+    needs(Kind::Unsafe, any_word(|word, _| word == "unsafe"));
     needs(Kind::Spawns, any_word(is_spawn));
     needs(Kind::Clocks, any_word(is_clock));
     needs(Kind::Files, any_word(|word, after| matches!(word, "std" | "tokio") && follows(after, "::fs")));

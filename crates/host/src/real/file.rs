@@ -9,8 +9,8 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{Advice, FallocateFlags, FileType, fadvise, fallocate, fdatasync, fstat};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::disk::not_regular;
 use super::map::RealMap;
+use crate::disk::not_regular;
 use crate::media::{Content, Mapped};
 
 #[derive(Debug)]

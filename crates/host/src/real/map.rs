@@ -17,7 +17,10 @@ impl RealMap {
         // SAFETY: the bytes may change under the map, when the log's writer reuses a file. They are therefore never lent:
         // `copy_at` is the only access, it copies plain bytes, of which every pattern is valid, and whoever asked for
         // them believes them only under a checksum. `Map` tells its users not to cut the file.
-        #[expect(unsafe_code, reason = "mapping a file is unsafe in every crate; reads by system calls cost six times as much")]
+        #[expect(
+            unsafe_code,
+            reason = "mapping a file is unsafe in every crate; reads by system calls cost six times as much"
+        )]
         let map = unsafe { MmapOptions::new().len(len).map(file)? };
         Ok(RealMap(map))
     }

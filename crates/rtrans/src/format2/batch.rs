@@ -166,9 +166,15 @@ pub(crate) struct Body<'a> {
 /// Takes a body apart, verifying controls and compressed bytes, but not the records.
 ///
 /// `raw_bytes_max` bounds what compressed frames may become: a damaged length must not take memory.
-pub(crate) fn open<'a>(head: &BatchHead, body: &'a [u8], generation: u64, raw_bytes_max: usize) -> Option<Body<'a>> {
+pub(crate) fn open<'a>(
+    head: &BatchHead,
+    body: &'a [u8],
+    generation: u64,
+    raw_bytes_max: usize,
+) -> Option<Body<'a>> {
     let body = body.get(..head.body_len as usize)?;
-    let (frames, controls) = if head.flags & HAS_CONTROLS == 0 { (body, Vec::new()) } else { control::decode(body)? };
+    let (frames, controls) =
+        if head.flags & HAS_CONTROLS == 0 { (body, Vec::new()) } else { control::decode(body)? };
     let codec = head.codec()?;
     if codec == Codec::None {
         return Some(Body { frames: frames.into(), controls });
@@ -182,7 +188,12 @@ pub(crate) fn open<'a>(head: &BatchHead, body: &'a [u8], generation: u64, raw_by
 }
 
 /// Verifies every record of a body, and tells where each begins, counted from the first.
-pub(crate) fn verify(head: &BatchHead, frames: &[u8], offsets: &mut Vec<u32>, types: &mut Vec<u32>) -> Option<()> {
+pub(crate) fn verify(
+    head: &BatchHead,
+    frames: &[u8],
+    offsets: &mut Vec<u32>,
+    types: &mut Vec<u32>,
+) -> Option<()> {
     let (mut rest, mut sum) = (frames, 0);
     for id in head.first..head.next() {
         let offset = frames.len().checked_sub(rest.len())?;

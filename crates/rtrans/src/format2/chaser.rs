@@ -87,16 +87,27 @@ impl Chaser {
             let Some(head) = head else {
                 // Trimmed and reused far ahead of us, or nothing new: what is here tells which.
                 let own = read_head(&self.disk, Path::new(&segment.path)).ok().flatten();
-                return if own == Some(segment.head) { self.publish() } else { self.start_over() };
+                return if own == Some(segment.head) {
+                    self.publish();
+                    Ok(())
+                } else {
+                    self.start_over()
+                };
             };
             if head.first_seq != self.seq {
                 // It was begun after batches that are not all to be seen yet; or we read what did not count.
-                return if head.first_seq > self.seq { self.publish() } else { self.start_over() };
+                return if head.first_seq > self.seq {
+                    self.publish();
+                    Ok(())
+                } else {
+                    self.start_over()
+                };
             }
             let next = Arc::new(Segment::growing(&self.disk, head, &self.parameters)?);
             let mut walk = next.walk();
             if walk.step(head.first_seq, head.first)?.is_none() {
-                return self.publish();
+                self.publish();
+                return Ok(());
             }
             let is_rolled_back = head.first < self.next;
             self.next = head.first;
@@ -123,11 +134,10 @@ impl Chaser {
         Ok(())
     }
 
-    fn publish(&self) -> Result<(), Error> {
+    fn publish(&self) {
         self.shelf.publish(self.next);
         self.shelf.trim(self.memory.first);
         self.shelf.drop_before(self.memory.first);
-        Ok(())
     }
 
     /// Looks at the log as if for the first time, and keeps the shelf that readers hold.

@@ -65,7 +65,12 @@ struct Stock {
 
 impl Depot {
     pub(crate) fn new(disk: &Disk, parameters: &Parameters) -> Depot {
-        Depot { disk: disk.clone(), parameters: *parameters, stock: Mutex::new(Stock::default()), prepared: Condvar::new() }
+        Depot {
+            disk: disk.clone(),
+            parameters: *parameters,
+            stock: Mutex::new(Stock::default()),
+            prepared: Condvar::new(),
+        }
     }
 
     /// The prepared file with this number, or one that is made now: a short one that is zeroed, or a long one.

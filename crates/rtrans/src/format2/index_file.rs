@@ -97,7 +97,9 @@ pub(crate) fn encode(expected: Expected, table: &Growing) -> Vec<u8> {
     body.extend(types.iter().flat_map(|type_no| type_no.to_le_bytes()));
     if types.len() > 1 {
         flags |= HAS_CODES;
-        let code = |type_no: &u32| types.binary_search(type_no).map_or(u8::MAX, |code| code as u8);
+        let code = |type_no: &u32| {
+            types.binary_search(type_no).ok().and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)
+        };
         body.extend(table.types.iter().map(code));
     }
     let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
@@ -230,7 +232,7 @@ impl IndexFile {
         if number >= self.head.batches {
             return Ok(None);
         }
-        let mut bytes = [0; BATCH_ENTRY_BYTES as usize];
+        let mut bytes = [0; 16];
         self.map.read_exact_at(&mut bytes, self.head.batches_at() + u64::from(number) * BATCH_ENTRY_BYTES)?;
         let entry = (u32_at(&bytes, 0), u32_at(&bytes, 4), u64_at(&bytes, 8));
         let (Some(offset), Some(ordinal), Some(appended_at)) = entry else { return Ok(None) };

@@ -67,11 +67,13 @@ pub(crate) fn find(disk: &Disk, parameters: &Parameters, tail: Option<Tail>) -> 
     let log_id = heads.last().map_or(0, |head| head.log_id);
     if let Some(head) = heads.iter().find(|head| head.metadata_crc != parameters.checksum()) {
         let path = data_path(head.number, parameters.index_file_num_per_dir);
-        let what = format!("it is not what {} was written under: restore it from a copy of the log", path.display());
+        let what =
+            format!("it is not what {} was written under: restore it from a copy of the log", path.display());
         return Err(Corruption::of(Path::new(METADATA), what).into());
     }
     let tail = tail.filter(|tail| tail.log_id == log_id);
-    let durable_upto = heads.iter().map(|head| head.durable_seq).chain(tail.map(|tail| tail.durable_seq)).max();
+    let durable_upto =
+        heads.iter().map(|head| head.durable_seq).chain(tail.map(|tail| tail.durable_seq)).max();
     let mut recovery = Recovery::default();
     recovery.damaged.append(&mut damaged);
     let found = Found {
@@ -240,7 +242,9 @@ impl Reading<'_> {
     fn note_damage(&mut self, segment: &Segment, position: u64, first: u64, upto: u64) {
         let what = "batches that had been durable do not match their checksums";
         let corruption = Corruption::at(&segment.path, position, what);
-        let ids = TransId::new(first).zip(TransId::new(upto.saturating_sub(1))).filter(|(first, last)| first <= last);
+        let ids = TransId::new(first)
+            .zip(TransId::new(upto.saturating_sub(1)))
+            .filter(|(first, last)| first <= last);
         let corruption = match ids {
             Some((first, last)) => corruption.losing(first, last),
             None => corruption,
@@ -257,9 +261,9 @@ pub(crate) fn data_files(disk: &Disk, parameters: &Parameters) -> Result<Vec<u64
         let Some(dir_no) = dir.name.to_str().and_then(plain_number) else { continue };
         for file in disk.list(Path::new(&dir.name))?.into_iter().filter(|entry| entry.kind == Kind::File) {
             let file_no = file.name.to_str().and_then(|name| plain_number(name.strip_prefix("data.")?));
-            let number = file_no.filter(|file_no| *file_no < per_dir).and_then(|file_no| {
-                dir_no.checked_mul(per_dir)?.checked_add(file_no)
-            });
+            let number = file_no
+                .filter(|file_no| *file_no < per_dir)
+                .and_then(|file_no| dir_no.checked_mul(per_dir)?.checked_add(file_no));
             numbers.extend(number);
         }
     }
@@ -293,7 +297,8 @@ fn read_heads(disk: &Disk, parameters: &Parameters, numbers: &[u64]) -> Result<H
     let mut damaged: Vec<Corruption> = Vec::new();
     for number in between {
         let path = data_path(number, parameters.index_file_num_per_dir);
-        damaged.push(Corruption::of(&path, "its head does not match its checksum; its records cannot be read"));
+        damaged
+            .push(Corruption::of(&path, "its head does not match its checksum; its records cannot be read"));
     }
     for (before, after) in heads.iter().zip(heads.iter().skip(1)) {
         let missing = before.number.saturating_add(1);

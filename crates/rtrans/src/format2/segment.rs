@@ -9,7 +9,7 @@ use host::{Disk, Map};
 use super::batch::{self, BatchHead};
 use super::index_file::{Expected, IndexFile, index_path};
 use super::segment_head::{SEGMENT_HEAD_BYTES, SegmentHead};
-use super::table::{BatchEntry, Growing, HOLE};
+use super::table::{BATCH_HEAD, BatchEntry, Growing, HOLE};
 use super::walk::{Step, Walk, first_batch_at};
 use crate::error::{Corruption, Error};
 use crate::frame::{FRAME_HEAD_BYTES, FrameHead, read_frame};
@@ -74,21 +74,22 @@ impl Segment {
 
     /// Opens a full data file by its index. Returns whether the index was missing or doubtful, and had to be made in
     /// memory by reading the file.
-    pub(crate) fn sealed(disk: &Disk, head: SegmentHead, parameters: &Parameters, next: u64) -> Result<(Segment, bool), Error> {
+    pub(crate) fn sealed(
+        disk: &Disk,
+        head: SegmentHead,
+        parameters: &Parameters,
+        next: u64,
+    ) -> Result<(Segment, bool), Error> {
         let segment = Segment::growing(disk, head, parameters)?;
         let index = IndexFile::open(disk, &segment.index_path, segment.expected());
         // A tail that was rolled back may be longer than what is left of it; less than that is an index of other data.
         let index = index.filter(|index| head.first.saturating_add(u64::from(index.head().count)) >= next);
-        match index {
-            Some(index) => {
-                segment.seal(index);
-                Ok((segment, false))
-            }
-            None => {
-                segment.scan(next)?;
-                Ok((segment, true))
-            }
-        }
+        let Some(index) = index else {
+            segment.scan(next)?;
+            return Ok((segment, true));
+        };
+        segment.seal(index);
+        Ok((segment, false))
     }
 
     /// Fills the table by reading the file; what cannot be read up to record `next` is a hole.
@@ -192,7 +193,9 @@ impl Segment {
     pub(crate) fn times(&self) -> Option<(u64, u64)> {
         match &*self.table() {
             Table::Growing(growing) => {
-                let times = || growing.batches.iter().filter(|batch| batch.offset != HOLE).map(|batch| batch.appended_at);
+                let times = || {
+                    growing.batches.iter().filter(|batch| batch.offset != HOLE).map(|batch| batch.appended_at)
+                };
                 times().min().zip(times().max())
             }
             Table::Sealed(index) => {
@@ -230,7 +233,9 @@ impl Segment {
     }
 
     fn record(&self, id: u64, type_no: u32, appended_at: u64, bytes: Vec<u8>) -> Result<Record, Error> {
-        let Some(id) = TransId::new(id) else { return Err(self.damaged(1, 1, None, "a record has the id 0")) };
+        let Some(id) = TransId::new(id) else {
+            return Err(self.damaged(1, 1, None, "a record has the id 0"));
+        };
         Ok(Record { id, type_no: TypeNo(type_no), appended_at: Some(time_of(appended_at)), bytes })
     }
 
@@ -276,12 +281,16 @@ impl Segment {
             .map(|head| {
                 let mut body = vec![0; head.body_len as usize];
                 self.map.read_exact_at(&mut body, body_at)?;
-                let Some(body) = batch::open(&head, &body, self.head.generation, 1 << 31) else { return Ok(None) };
+                let Some(body) = batch::open(&head, &body, self.head.generation, 1 << 31) else {
+                    return Ok(None);
+                };
                 let frames = body.frames.into_owned();
                 let (mut offsets, mut types) = (Vec::new(), Vec::new());
                 let is_whole = batch::verify(&head, &frames, &mut offsets, &mut types).is_some();
                 let frames = Arc::new(frames);
-                Ok::<_, Error>(is_whole.then(|| Arc::new(Unpacked { offset: batch.offset, head, frames, offsets })))
+                Ok::<_, Error>(
+                    is_whole.then(|| Arc::new(Unpacked { offset: batch.offset, head, frames, offsets })),
+                )
             });
         let Some(unpacked) = unpacked.transpose()?.flatten() else {
             return Err(self.damaged(id, id, Some(batch.offset), "the batch does not match its checksums"));
@@ -291,7 +300,13 @@ impl Segment {
     }
 
     /// Reads records from `from` on: at least one, none from `end` on, about `bytes_max` bytes of them.
-    pub(crate) fn run(&self, from: u64, end: u64, bytes_max: usize, buffer: Vec<u8>) -> Result<RecordBatch, Error> {
+    pub(crate) fn run(
+        &self,
+        from: u64,
+        end: u64,
+        bytes_max: usize,
+        buffer: Vec<u8>,
+    ) -> Result<RecordBatch, Error> {
         let ordinal = self.ordinal(from);
         let (offset, pieces) = {
             let table = self.table();
@@ -309,7 +324,9 @@ impl Segment {
             let limit = offset.saturating_add(u32::try_from(bytes_max).unwrap_or(u32::MAX));
             (offset, table.pieces(ordinal, self.ordinal(end), limit)?)
         };
-        let len = u64::try_from(bytes_max).unwrap_or(u64::MAX).min(self.map.len().saturating_sub(u64::from(offset)));
+        let len = u64::try_from(bytes_max)
+            .unwrap_or(u64::MAX)
+            .min(self.map.len().saturating_sub(u64::from(offset)));
         let batch = self.collect(from, (offset, len), &pieces, buffer)?;
         if let Some(batch) = batch {
             return Ok(batch);
@@ -323,13 +340,8 @@ impl Segment {
         } else {
             None
         };
-        match batch {
-            Some(batch) => Ok(batch),
-            None => {
-                let record = self.read_again(from, offset)?;
-                Ok(RecordBatch::of(&record))
-            }
-        }
+        let Some(batch) = batch else { return Ok(RecordBatch::of(&self.read_again(from, offset)?)) };
+        Ok(batch)
     }
 
     /// Reads a window, and puts the frames of several batches in it side by side.
@@ -344,21 +356,16 @@ impl Segment {
         self.map.read_exact_at(&mut window, u64::from(offset))?;
         let (mut id, mut filled) = (from, 0);
         let mut times = Times::default();
-        'pieces: for piece in pieces {
-            let mut at = piece.offset.saturating_sub(offset) as usize;
+        for piece in pieces {
             times.push(narrow(id.saturating_sub(from)), piece.appended_at);
-            let (start, mut left) = (at, piece.count);
-            while left > 0 {
-                let frame = window.get(at..).and_then(|bytes| read_frame(bytes, id));
-                let Some((frame, _)) = frame else {
-                    filled = move_back(&mut window, start, at, filled);
-                    break 'pieces;
-                };
-                at = at.saturating_add(FRAME_HEAD_BYTES).saturating_add(frame.payload.len());
-                id = id.saturating_add(1);
-                left = left.saturating_sub(1);
+            let start = piece.offset.saturating_sub(offset) as usize;
+            let (end, next) = verify_frames(&window, start, id, piece.count);
+            filled = move_back(&mut window, start, end, filled);
+            let is_whole = next == id.saturating_add(u64::from(piece.count));
+            id = next;
+            if !is_whole {
+                break;
             }
-            filled = move_back(&mut window, start, at, filled);
         }
         let count = narrow(id.saturating_sub(from));
         let first = TransId::new(from).filter(|_| count > 0);
@@ -383,7 +390,9 @@ impl Segment {
         let found = match &*self.table() {
             Table::Growing(growing) => {
                 let rest = growing.types.get(ordinal as usize..).unwrap_or_default();
-                rest.iter().position(|type_no| types.contains(type_no)).map(|found| ordinal.saturating_add(narrow(found as u64)))
+                rest.iter()
+                    .position(|type_no| types.contains(type_no))
+                    .map(|found| ordinal.saturating_add(narrow(found as u64)))
             }
             Table::Sealed(index) => index.next_of(types, ordinal)?,
         };
@@ -425,8 +434,14 @@ impl Segment {
         let first = hole.map_or(id, |(_, hole)| self.head.first.saturating_add(u64::from(hole.ordinal)));
         let next = hole.and_then(|(number, _)| table.batch(number.saturating_add(1)).ok().flatten());
         drop(table);
-        let last = next.map_or_else(|| self.next(), |next| self.head.first.saturating_add(u64::from(next.ordinal)));
-        self.damaged(first, last.saturating_sub(1).max(first), None, "batches are missing or do not match their checksums")
+        let last =
+            next.map_or_else(|| self.next(), |next| self.head.first.saturating_add(u64::from(next.ordinal)));
+        self.damaged(
+            first,
+            last.saturating_sub(1).max(first),
+            None,
+            "batches are missing or do not match their checksums",
+        )
     }
 
     fn damaged(&self, first: u64, last: u64, offset: Option<u32>, what: &str) -> Error {
@@ -455,7 +470,9 @@ impl Table {
     fn offset(&self, ordinal: u32) -> Result<Option<u32>, Error> {
         match self {
             Table::Growing(growing) if growing.is_batched() => Ok(None),
-            Table::Growing(growing) => Ok(Some(growing.offsets.get(ordinal as usize).copied().unwrap_or(HOLE))),
+            Table::Growing(growing) => {
+                Ok(Some(growing.offsets.get(ordinal as usize).copied().unwrap_or(HOLE)))
+            }
             Table::Sealed(index) if index.is_batched() => Ok(None),
             Table::Sealed(index) => Ok(Some(index.offset(ordinal)?)),
         }
@@ -497,7 +514,7 @@ impl Table {
             let next = self.batch(number.saturating_add(1))?;
             let upto = next.map_or_else(|| self.count(), |next| next.ordinal).min(end);
             let offset = if from == batch.ordinal {
-                batch.offset.saturating_add(BATCH_HEAD_BYTES as u32)
+                batch.offset.saturating_add(BATCH_HEAD)
             } else {
                 self.offset(from)?.unwrap_or(HOLE)
             };
@@ -514,6 +531,19 @@ impl Table {
 
 fn push(growing: &mut Growing, step: Step) {
     growing.push(&step.head, narrow(step.offset), &step.offsets, step.types);
+}
+
+/// Verifies frames that follow each other, as many as are whole; returns where they end, and the id behind them.
+fn verify_frames(window: &[u8], start: usize, first: u64, count: u32) -> (usize, u64) {
+    let (mut at, mut id) = (start, first);
+    let end = first.saturating_add(u64::from(count));
+    while id < end {
+        let frame = window.get(at..).and_then(|bytes| read_frame(bytes, id));
+        let Some((frame, _)) = frame else { break };
+        at = at.saturating_add(FRAME_HEAD_BYTES).saturating_add(frame.payload.len());
+        id = id.saturating_add(1);
+    }
+    (at, id)
 }
 
 /// Moves what was verified behind what was before; returns where it ends.

@@ -66,7 +66,13 @@ impl Slot {
 }
 
 impl Shelf {
-    pub(crate) fn new(disk: &Disk, parameters: &Parameters, slots: Vec<Arc<Slot>>, first: u64, next: u64) -> Shelf {
+    pub(crate) fn new(
+        disk: &Disk,
+        parameters: &Parameters,
+        slots: Vec<Arc<Slot>>,
+        first: u64,
+        next: u64,
+    ) -> Shelf {
         Shelf {
             disk: disk.clone(),
             parameters: *parameters,
@@ -115,7 +121,10 @@ impl Shelf {
     pub(crate) fn drop_before(&self, first: u64) -> Vec<SegmentHead> {
         let line = self.line();
         // A file is done with when the next one begins at or below the first record that stays.
-        let done = line.windows(2).take_while(|pair| pair.get(1).is_some_and(|next| next.head.first <= first)).count();
+        let done = line
+            .windows(2)
+            .take_while(|pair| pair.get(1).is_some_and(|next| next.head.first <= first))
+            .count();
         if done == 0 {
             return Vec::new();
         }
@@ -160,7 +169,13 @@ impl Shelf {
     }
 
     /// Reads records from `from` on: at least one, none from `end` on, about `bytes_max` bytes.
-    pub(crate) fn run(&self, from: u64, end: u64, bytes_max: usize, buffer: Vec<u8>) -> Result<RecordBatch, Error> {
+    pub(crate) fn run(
+        &self,
+        from: u64,
+        end: u64,
+        bytes_max: usize,
+        buffer: Vec<u8>,
+    ) -> Result<RecordBatch, Error> {
         let line = self.line.load();
         let (segment, segment_end) = self.segment_of(&line, from)?;
         segment.run(from, end.min(segment_end), bytes_max, buffer)
@@ -187,8 +202,11 @@ impl Shelf {
         let line = self.line.load();
         let (first, next) = self.bounds();
         for slot in line.iter() {
-            let (segment, end) = self.segment_of(&line, slot.head.first.max(first).min(next.saturating_sub(1)))?;
-            if segment.head.number != slot.head.number || segment.times().is_none_or(|(_, last)| last < micros) {
+            let (segment, end) =
+                self.segment_of(&line, slot.head.first.max(first).min(next.saturating_sub(1)))?;
+            if segment.head.number != slot.head.number
+                || segment.times().is_none_or(|(_, last)| last < micros)
+            {
                 continue;
             }
             if let Some(id) = segment.seek_time(micros)?
@@ -204,7 +222,7 @@ impl Shelf {
     fn segment_of<'a>(&self, line: &'a [Arc<Slot>], id: u64) -> Result<(&'a Arc<Segment>, u64), Error> {
         let behind = line.partition_point(|slot| slot.head.first <= id);
         let slot = behind.checked_sub(1).and_then(|index| line.get(index));
-        let Some(slot) = slot else { return Err(self.missing(id, line)) };
+        let Some(slot) = slot else { return Err(missing(id, line)) };
         let end = line.get(behind).map_or(u64::MAX, |next| next.head.first);
         Ok((self.open(slot, end)?, end))
     }
@@ -220,15 +238,20 @@ impl Shelf {
         }
         Ok(slot.segment.get_or_init(|| Arc::new(segment)))
     }
+}
 
-    /// The error for a record in front of the line, which is not trimmed: its file is gone.
-    fn missing(&self, id: u64, line: &[Arc<Slot>]) -> Error {
-        let last = line.first().map_or(id, |slot| slot.head.first.saturating_sub(1));
-        let corruption = Corruption { path: PathBuf::new(), offset: None, ids: None, what: "a data file is missing".to_owned() };
-        match (TransId::new(id), TransId::new(last)) {
-            (Some(first), Some(last)) => Error::Corrupt(corruption.losing(first, last.max(first))),
-            _ => Error::Corrupt(corruption),
-        }
+/// The error for a record in front of the line, which is not trimmed: its file is gone.
+fn missing(id: u64, line: &[Arc<Slot>]) -> Error {
+    let last = line.first().map_or(id, |slot| slot.head.first.saturating_sub(1));
+    let corruption = Corruption {
+        path: PathBuf::new(),
+        offset: None,
+        ids: None,
+        what: "a data file is missing".to_owned(),
+    };
+    match (TransId::new(id), TransId::new(last)) {
+        (Some(first), Some(last)) => Error::Corrupt(corruption.losing(first, last.max(first))),
+        _ => Error::Corrupt(corruption),
     }
 }
 

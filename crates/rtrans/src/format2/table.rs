@@ -7,6 +7,10 @@ use crate::outgoing::BATCH_HEAD_BYTES;
 /// The offset of what is lost.
 pub(crate) const HOLE: u32 = u32::MAX;
 
+/// Bytes in front of the frames of a batch.
+pub(crate) const BATCH_HEAD: u32 = 48;
+const _: () = assert!(BATCH_HEAD as usize == BATCH_HEAD_BYTES);
+
 /// Where a batch begins, and which record of the file is its first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BatchEntry {
@@ -46,13 +50,19 @@ impl Growing {
     }
 
     /// Adds a batch that begins at `offset`. `frames` tells where its records begin, counted from the first of them.
-    pub(crate) fn push(&mut self, head: &BatchHead, offset: u32, frames: &[u32], types: impl IntoIterator<Item = u32>) {
+    pub(crate) fn push(
+        &mut self,
+        head: &BatchHead,
+        offset: u32,
+        frames: &[u32],
+        types: impl IntoIterator<Item = u32>,
+    ) {
         if head.count > 0 {
             let entry = BatchEntry { offset, ordinal: self.count(), appended_at: head.appended_at };
             self.batches.push(entry);
         }
         if !self.is_batched {
-            let start = offset.saturating_add(BATCH_HEAD_BYTES as u32);
+            let start = offset.saturating_add(BATCH_HEAD);
             self.offsets.extend(frames.iter().map(|frame| start.saturating_add(*frame)));
         }
         self.types.extend(types);

@@ -72,7 +72,12 @@ pub(crate) struct Opened {
 }
 
 /// Opens a log to write it: mends its end durably before anything is appended.
-pub(crate) fn open(disk: &Disk, clock: &Clock, parameters: &Parameters, tail: Option<Tail>) -> Result<Opened, Error> {
+pub(crate) fn open(
+    disk: &Disk,
+    clock: &Clock,
+    parameters: &Parameters,
+    tail: Option<Tail>,
+) -> Result<Opened, Error> {
     let mut found = recover::find(disk, parameters, tail)?;
     let depot = Arc::new(Depot::new(disk, parameters));
     depot.discard(&found.spares)?;
@@ -144,7 +149,8 @@ impl Writer {
         for number in self.shelf.take_doubtful() {
             let line = self.shelf.line();
             let slot = line.iter().find(|slot| slot.head.number == number);
-            self.chores.extend(slot.and_then(|slot| slot.get()).map(|segment| Chore::Index(Arc::clone(segment))));
+            self.chores
+                .extend(slot.and_then(|slot| slot.get()).map(|segment| Chore::Index(Arc::clone(segment))));
         }
         std::mem::take(&mut self.chores)
     }
@@ -219,7 +225,9 @@ impl Writer {
     /// Lets files go all of whose records are trimmed. The mark itself was written and synced as a control before.
     pub(crate) fn drop_before(&mut self, first: u64) {
         self.shelf.trim(first);
-        let Some(highest) = self.shelf.drop_before(first).iter().map(|head| head.number).max() else { return };
+        let Some(highest) = self.shelf.drop_before(first).iter().map(|head| head.number).max() else {
+            return;
+        };
         let line = self.shelf.line();
         let kept = line.first().map_or(highest.saturating_add(1), |slot| slot.head.number);
         let per_dir = self.parameters.index_file_num_per_dir;
@@ -284,7 +292,8 @@ impl Writer {
         let Some(head) = head else { return Err(Error::Closed) };
         let offset = active.position;
         let end = offset.saturating_add(outgoing.buffer.len() as u64);
-        active.position = end.checked_next_multiple_of(u64::from(self.parameters.data_blk_size)).unwrap_or(end);
+        active.position =
+            end.checked_next_multiple_of(u64::from(self.parameters.data_blk_size)).unwrap_or(end);
         let position = active.position;
         active.segment.grow(|growing| {
             growing.push(&head, u32::try_from(offset).unwrap_or(u32::MAX), &outgoing.offsets, types);
@@ -318,9 +327,12 @@ impl Writer {
         let mut memory = Outgoing::new(first, Vec::new(), Vec::new());
         memory.controls = self.memory.controls();
         memory.appended_at = self.time;
-        let snapshot = memory.controls.len().saturating_mul(CONTROL_BYTES_MAX).saturating_add(memory.buffer.len());
+        let snapshot =
+            memory.controls.len().saturating_mul(CONTROL_BYTES_MAX).saturating_add(memory.buffer.len());
         let block = u64::from(self.parameters.data_blk_size);
-        let needed = [start, snapshot as u64, len, self.reserve(), block, block].into_iter().fold(0, u64::saturating_add);
+        let needed = [start, snapshot as u64, len, self.reserve(), block, block]
+            .into_iter()
+            .fold(0, u64::saturating_add);
         let is_synced_often = self.active.is_none() || self.syncs >= SYNCS_TO_ZERO;
         let spare = self.depot.take(number, needed, is_synced_often)?;
         let now = micros_of(self.clock.wall());
@@ -356,7 +368,8 @@ impl Writer {
             growing.end = u32::try_from(end).unwrap_or(u32::MAX);
         });
         // From here on nothing fails: the new file takes over.
-        let active = Active { segment: Arc::clone(&segment), file: spare.file, position: end, is_dirty: true };
+        let active =
+            Active { segment: Arc::clone(&segment), file: spare.file, position: end, is_dirty: true };
         if let Some(full) = self.active.replace(active) {
             if full.is_dirty {
                 self.unsynced.push(full.file);
@@ -395,6 +408,7 @@ impl Writer {
 
 /// A number that is hardly ever used twice: from the time and something that differs at the same time.
 fn unlike(micros: u64, other: u64) -> u64 {
-    let mixed = micros.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ other.wrapping_add(1).wrapping_mul(0xD1B5_4A32_D192_ED03);
+    let mixed = micros.wrapping_mul(0x9E37_79B9_7F4A_7C15)
+        ^ other.wrapping_add(1).wrapping_mul(0xD1B5_4A32_D192_ED03);
     (mixed ^ (mixed >> 29)).wrapping_mul(0xBF58_476D_1CE4_E5B9) | 1
 }
