@@ -24,6 +24,9 @@ const INTERLEAVINGS: [&str; 8] = [
     "interleavings::",
 ];
 
+/// Features that our own programs do not use, and that are tested all the same.
+const FEATURES: [&str; 2] = ["--features", "rtrans/async"];
+
 /// Runs the gates until one fails. The last line printed is the summary of the test runner.
 pub(crate) fn run(options: &TestOptions, root: &Path) -> Result<(), String> {
     let target = tools::target_directory(&tools::metadata(root)?)?;
@@ -108,10 +111,13 @@ fn workspace_tests(
     let mut command = tools::cargo(root);
     if !has_nextest {
         // The runner's lines come on stdout there; there is no single summary to repeat.
-        command.args(["test", "--quiet", "--workspace", "--all-targets"]);
+        command.args(["test", "--quiet", "--workspace", "--all-targets"]).args(FEATURES);
         return (tools::run(&mut command), None);
     }
-    command.args(["nextest", "run", "--workspace", "--cargo-quiet"]).env("PATH", toolbox.path());
+    command
+        .args(["nextest", "run", "--workspace", "--cargo-quiet"])
+        .args(FEATURES)
+        .env("PATH", toolbox.path());
     if std::env::var_os("CI").is_some() {
         command.args(["--profile", "ci"]);
     }
