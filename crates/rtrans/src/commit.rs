@@ -77,6 +77,8 @@ struct Queue {
     gather: Gather,
     /// Callers that wait until nobody leads.
     visitors: usize,
+    /// One of them is at work, and may change which id is the next: nobody gets one until it is done.
+    is_visited: bool,
     /// Bytes in buffers, those included that are being written.
     bytes: usize,
     spare: Vec<(Vec<u8>, Vec<u32>)>,
@@ -162,6 +164,7 @@ impl Commit {
                 is_gathering: false,
                 gather: Gather::default(),
                 visitors: 0,
+                is_visited: false,
                 bytes: 0,
                 spare: Vec::new(),
                 epoch,
@@ -310,34 +313,41 @@ impl Commit {
     pub(crate) fn visit<T>(&self, visit: impl FnOnce(&mut Store) -> Result<T, Error>) -> Result<T, Error> {
         let mut queue = self.queue();
         queue.visitors = queue.visitors.saturating_add(1);
-        while queue.store.is_none() || queue.is_gathering {
+        while queue.store.is_none() || queue.is_gathering || queue.is_visited {
             queue = self.idle.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
+        queue.is_visited = true;
         if !queue.is_idle() {
             self.round(queue);
             queue = self.queue();
         }
-        queue.visitors = queue.visitors.saturating_sub(1);
-        if let Some(failure) = queue.failure.clone() {
-            self.hand_over(queue);
-            return Err(failure);
-        }
-        let Some(mut store) = queue.store.take() else { return Err(Error::Closed) };
-        drop(queue);
-        let done = visit(&mut store);
-        let chores = store.take_chores();
-        let mut queue = self.queue();
+        let done = match (queue.failure.clone(), queue.store.take()) {
+            (None, Some(mut store)) => {
+                drop(queue);
+                let done = visit(&mut store);
+                let chores = store.take_chores();
+                // What it did is told before anybody can write more.
+                drop(self.tail.tell(&store.tail()));
+                self.chores.put(chores);
+                queue = self.queue();
+                queue.epoch = store.memory().epoch;
+                queue.store = Some(store);
+                done
+            }
+            (failure, store) => {
+                queue.store = store;
+                Err(failure.unwrap_or(Error::Closed))
+            }
+        };
         if let Err(Error::Io(error)) = &done {
-            queue.failure = Some(Error::Poisoned(Arc::clone(error)));
+            queue.failure.get_or_insert_with(|| Error::Poisoned(Arc::clone(error)));
         }
-        drop(self.tail.tell(&store.tail()));
-        queue.epoch = store.memory().epoch;
-        queue.store = Some(store);
-        // Records that came meanwhile were given ids behind the end as it was.
         queue.renumber();
+        queue.is_visited = false;
+        queue.visitors = queue.visitors.saturating_sub(1);
         self.hand_over(queue);
         self.moved.tell();
-        self.chores.put(chores);
+        self.room.notify_all();
         done
     }
 
@@ -345,7 +355,7 @@ impl Commit {
     pub(crate) fn inspect<T>(&self, look: impl FnOnce(&Store) -> T) -> Result<T, Error> {
         let mut queue = self.queue();
         queue.visitors = queue.visitors.saturating_add(1);
-        while queue.store.is_none() || queue.is_gathering {
+        while queue.store.is_none() || queue.is_gathering || queue.is_visited {
             queue = self.idle.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         queue.visitors = queue.visitors.saturating_sub(1);
@@ -392,6 +402,10 @@ impl Commit {
             if let Some(failure) = &queue.failure {
                 return Err(failure.clone());
             }
+            if queue.is_visited {
+                queue = self.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
             // One that is larger than the limit goes alone.
             if queue.bytes == 0 || queue.bytes.saturating_add(len) <= self.options.in_flight_bytes_max {
                 break;
@@ -401,7 +415,7 @@ impl Commit {
                 return Err(Error::Full { in_flight_bytes_max });
             }
             if queue.is_free() && queue.committer.is_none() {
-                self.round(queue);
+                self.lead(queue);
                 queue = self.queue();
                 continue;
             }

@@ -439,3 +439,27 @@ fn files_that_are_prepared_in_the_background_are_never_taken_from_the_writer() {
     }
     assert_eq!(log.last(), Some(id(20_000)));
 }
+
+#[test]
+fn records_that_come_during_a_rollback_get_ids_behind_it() {
+    let sim = SimDisk::new(12);
+    let log = open(&sim.disk());
+    fill(&log, 10);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| (0..200).for_each(|_| drop(log.append(TypeNo(1), b"x").unwrap())));
+        }
+        for _ in 0..50 {
+            let last = log.last().expect("there are records").get();
+            let kept = id(last - last.min(9) / 3);
+            match log.truncate_after(Some(kept)) {
+                Ok(()) | Err(Error::BeyondEnd { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    });
+    let found = ids(&log);
+    assert_eq!(found, (1..=found.len() as u64).collect::<Vec<_>>());
+    drop(log);
+    assert_eq!(ids(&open(&sim.disk())), found);
+}
