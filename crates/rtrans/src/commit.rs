@@ -7,14 +7,13 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
 use host::Clock;
 
 use crate::chores::Chores;
-use crate::control::Control;
 use crate::error::Error;
 use crate::gather::Gather;
 use crate::ids::TransId;
@@ -23,7 +22,9 @@ use crate::metrics::Counters;
 use crate::options::Threads;
 use crate::options::{Level, Options, WhenFull};
 use crate::outgoing::Outgoing;
-use crate::round::{Outcome, Round, Seat};
+use crate::queue::Queue;
+pub(crate) use crate::queue::{CommitterSeat, Entry, ExpectLast, Place};
+use crate::round::{Outcome, Seat};
 use crate::signal::Signal;
 use crate::store::Store;
 use crate::tail_page::TailPage;
@@ -56,90 +57,6 @@ pub(crate) struct Commit {
     pub(crate) counters: Counters,
     /// Told after each round, for followers.
     pub(crate) moved: Signal,
-}
-
-/// What callers share. The lock is held for memory work only.
-#[derive(Debug)]
-struct Queue {
-    /// Records of the open round: full buffers, then the one that is filled.
-    full: VecDeque<Outgoing>,
-    open: Outgoing,
-    round: Arc<Round>,
-    /// The highest level that anybody in the open round asked for.
-    level: Level,
-    /// Threads that wait for the open round.
-    seats: Vec<Arc<Seat>>,
-    /// Somebody asked for the open round without waiting for it in a thread.
-    is_wanted: bool,
-    /// The store, while nobody leads.
-    store: Option<Store>,
-    is_gathering: bool,
-    gather: Gather,
-    /// Callers that wait until nobody leads.
-    visitors: usize,
-    /// One of them is at work, and may change which id is the next: nobody gets one until it is done.
-    is_visited: bool,
-    /// Bytes in buffers, those included that are being written.
-    bytes: usize,
-    spare: Vec<(Vec<u8>, Vec<u32>)>,
-    epoch: u64,
-    /// Why nothing is taken any more.
-    failure: Option<Error>,
-    /// The thread that leads when no caller waits; `None` without threads of our own.
-    committer: Option<Arc<CommitterSeat>>,
-}
-
-/// What the committer is asked to do.
-#[derive(Debug, Default)]
-pub(crate) struct CommitterSeat {
-    /// Set before anybody else sees the seat.
-    thread: OnceLock<Thread>,
-    is_appointed: AtomicBool,
-    is_lingering: AtomicBool,
-    is_done: AtomicBool,
-}
-
-impl CommitterSeat {
-    fn appoint(&self) {
-        if !self.is_appointed.swap(true, Ordering::AcqRel) {
-            self.wake();
-        }
-    }
-
-    fn linger(&self) {
-        if !self.is_lingering.swap(true, Ordering::AcqRel) {
-            self.wake();
-        }
-    }
-
-    fn wake(&self) {
-        if let Some(thread) = self.thread.get() {
-            thread.unpark();
-        }
-    }
-}
-
-/// A place in a round.
-#[derive(Clone, Debug)]
-pub(crate) struct Place {
-    pub(crate) round: Arc<Round>,
-    /// The first record, and the id behind the last one.
-    pub(crate) first: u64,
-    pub(crate) next: u64,
-}
-
-/// The record that the log is to end with; `None` inside: with none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct ExpectLast(pub(crate) Option<TransId>);
-
-/// What is put into a round.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry<'a> {
-    pub(crate) records: &'a [(u32, &'a [u8])],
-    pub(crate) controls: &'a [Control],
-    pub(crate) level: Level,
-    pub(crate) expect_last: Option<ExpectLast>,
-    pub(crate) epoch: Option<u64>,
 }
 
 impl Commit {
@@ -586,61 +503,6 @@ impl Commit {
         // A seat is made for one thread: it has none yet.
         drop(seat.thread.set(thread));
         self.queue().committer = Some(seat);
-    }
-}
-
-impl Queue {
-    /// Adds an entry that was admitted.
-    fn push(&mut self, entry: &Entry<'_>, options: &Options) -> (u64, u64) {
-        let len: usize = entry.records.iter().map(|(_, bytes)| Outgoing::bytes_of(bytes.len())).sum();
-        let is_over = self.open.len().saturating_add(len) > options.batch_bytes_max as usize;
-        if is_over && !self.open.is_empty() {
-            let (buffer, offsets) = self.spare.pop().unwrap_or_default();
-            let open = Outgoing::new(self.open.next(), buffer, offsets);
-            self.full.push_back(std::mem::replace(&mut self.open, open));
-        }
-        let first = self.open.next();
-        for (type_no, bytes) in entry.records {
-            self.open.push(*type_no, bytes, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
-        }
-        self.open.controls.extend_from_slice(entry.controls);
-        self.bytes = self.bytes.saturating_add(len);
-        self.level = self.level.max(entry.level);
-        (first, self.open.next())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.open.is_empty() && self.full.is_empty()
-    }
-
-    /// Takes the open round out, and opens the next one.
-    fn take(&mut self) -> (VecDeque<Outgoing>, Arc<Round>, Level, Vec<Arc<Seat>>) {
-        let mut batches = std::mem::take(&mut self.full);
-        if !self.open.is_empty() {
-            let (buffer, offsets) = self.spare.pop().unwrap_or_default();
-            let open = Outgoing::new(self.open.next(), buffer, offsets);
-            batches.push_back(std::mem::replace(&mut self.open, open));
-        }
-        self.is_wanted = false;
-        let level = std::mem::replace(&mut self.level, Level::Memory);
-        (batches, std::mem::take(&mut self.round), level, std::mem::take(&mut self.seats))
-    }
-
-    /// Whether nobody leads, and nobody waits for that who goes first.
-    fn is_free(&self) -> bool {
-        self.store.is_some() && !self.is_gathering && self.visitors == 0
-    }
-
-    fn is_idle(&self) -> bool {
-        self.is_empty() && self.seats.is_empty() && !self.is_wanted
-    }
-
-    /// Lets ids go on from where the store is, when nothing is under way.
-    fn renumber(&mut self) {
-        let Some(next) = self.store.as_ref().map(Store::next) else { return };
-        if self.is_empty() {
-            self.open.first = next;
-        }
     }
 }
 

@@ -50,6 +50,7 @@ mod options;
 mod outgoing;
 mod parameters;
 mod position_file;
+mod queue;
 mod reader;
 mod record;
 mod recovery;

@@ -447,7 +447,7 @@ fn records_that_come_during_a_rollback_get_ids_behind_it() {
     fill(&log, 10);
     std::thread::scope(|scope| {
         for _ in 0..4 {
-            scope.spawn(|| (0..200).for_each(|_| drop(log.append(TypeNo(1), b"x").unwrap())));
+            scope.spawn(|| fill(&log, 200));
         }
         for _ in 0..50 {
             let last = log.last().expect("there are records").get();

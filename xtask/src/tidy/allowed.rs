@@ -198,6 +198,11 @@ pub(super) const ALLOWED: &[Allowed] = &[
         reason: "one flag that ends a follower, set once",
     },
     Allowed {
+        file: "crates/rtrans/src/queue.rs",
+        kinds: &[Locks],
+        reason: "flags by which the committer is told what to do, beside the queue",
+    },
+    Allowed {
         file: "crates/rtrans/src/round.rs",
         kinds: &[Locks],
         reason: "the outcome of a group commit, and who is woken by it",
@@ -236,6 +241,11 @@ pub(super) const ALLOWED: &[Allowed] = &[
         file: "crates/rtrans/src/metrics.rs",
         kinds: &[Locks],
         reason: "counters that anybody may read",
+    },
+    Allowed {
+        file: "crates/rtrans/src/queue.rs",
+        kinds: &[Locks],
+        reason: "flags by which the committer is told what to do, beside the queue",
     },
     Allowed {
         file: "crates/rtrans/src/round.rs",

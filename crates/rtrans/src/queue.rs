@@ -1,0 +1,155 @@
+//! The queue of the group commit: what callers share, and what the next round is made of.
+//! Refuses to write, to wait and to wake: it is changed under one lock, in memory only.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::Thread;
+
+use crate::control::Control;
+use crate::error::Error;
+use crate::gather::Gather;
+use crate::ids::TransId;
+use crate::options::{Level, Options};
+use crate::outgoing::Outgoing;
+use crate::round::{Round, Seat};
+use crate::store::Store;
+
+/// What callers share. The lock is held for memory work only.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    /// Records of the open round: full buffers, then the one that is filled.
+    pub(crate) full: VecDeque<Outgoing>,
+    pub(crate) open: Outgoing,
+    pub(crate) round: Arc<Round>,
+    /// The highest level that anybody in the open round asked for.
+    pub(crate) level: Level,
+    /// Threads that wait for the open round.
+    pub(crate) seats: Vec<Arc<Seat>>,
+    /// Somebody asked for the open round without waiting for it in a thread.
+    pub(crate) is_wanted: bool,
+    /// The store, while nobody leads.
+    pub(crate) store: Option<Store>,
+    pub(crate) is_gathering: bool,
+    pub(crate) gather: Gather,
+    /// Callers that wait until nobody leads.
+    pub(crate) visitors: usize,
+    /// One of them is at work, and may change which id is the next: nobody gets one until it is done.
+    pub(crate) is_visited: bool,
+    /// Bytes in buffers, those included that are being written.
+    pub(crate) bytes: usize,
+    pub(crate) spare: Vec<(Vec<u8>, Vec<u32>)>,
+    pub(crate) epoch: u64,
+    /// Why nothing is taken any more.
+    pub(crate) failure: Option<Error>,
+    /// The thread that leads when no caller waits; `None` without threads of our own.
+    pub(crate) committer: Option<Arc<CommitterSeat>>,
+}
+
+/// What the committer is asked to do.
+#[derive(Debug, Default)]
+pub(crate) struct CommitterSeat {
+    /// Set before anybody else sees the seat.
+    pub(crate) thread: OnceLock<Thread>,
+    pub(crate) is_appointed: AtomicBool,
+    pub(crate) is_lingering: AtomicBool,
+    pub(crate) is_done: AtomicBool,
+}
+
+impl CommitterSeat {
+    pub(crate) fn appoint(&self) {
+        if !self.is_appointed.swap(true, Ordering::AcqRel) {
+            self.wake();
+        }
+    }
+
+    pub(crate) fn linger(&self) {
+        if !self.is_lingering.swap(true, Ordering::AcqRel) {
+            self.wake();
+        }
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
+    }
+}
+
+/// A place in a round.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) round: Arc<Round>,
+    /// The first record, and the id behind the last one.
+    pub(crate) first: u64,
+    pub(crate) next: u64,
+}
+
+/// The record that the log is to end with; `None` inside: with none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ExpectLast(pub(crate) Option<TransId>);
+
+/// What is put into a round.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry<'a> {
+    pub(crate) records: &'a [(u32, &'a [u8])],
+    pub(crate) controls: &'a [Control],
+    pub(crate) level: Level,
+    pub(crate) expect_last: Option<ExpectLast>,
+    pub(crate) epoch: Option<u64>,
+}
+
+impl Queue {
+    /// Adds an entry that was admitted.
+    pub(crate) fn push(&mut self, entry: &Entry<'_>, options: &Options) -> (u64, u64) {
+        let len: usize = entry.records.iter().map(|(_, bytes)| Outgoing::bytes_of(bytes.len())).sum();
+        let is_over = self.open.len().saturating_add(len) > options.batch_bytes_max as usize;
+        if is_over && !self.open.is_empty() {
+            let (buffer, offsets) = self.spare.pop().unwrap_or_default();
+            let open = Outgoing::new(self.open.next(), buffer, offsets);
+            self.full.push_back(std::mem::replace(&mut self.open, open));
+        }
+        let first = self.open.next();
+        for (type_no, bytes) in entry.records {
+            self.open.push(*type_no, bytes, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        }
+        self.open.controls.extend_from_slice(entry.controls);
+        self.bytes = self.bytes.saturating_add(len);
+        self.level = self.level.max(entry.level);
+        (first, self.open.next())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.full.is_empty()
+    }
+
+    /// Takes the open round out, and opens the next one.
+    pub(crate) fn take(&mut self) -> (VecDeque<Outgoing>, Arc<Round>, Level, Vec<Arc<Seat>>) {
+        let mut batches = std::mem::take(&mut self.full);
+        if !self.open.is_empty() {
+            let (buffer, offsets) = self.spare.pop().unwrap_or_default();
+            let open = Outgoing::new(self.open.next(), buffer, offsets);
+            batches.push_back(std::mem::replace(&mut self.open, open));
+        }
+        self.is_wanted = false;
+        let level = std::mem::replace(&mut self.level, Level::Memory);
+        (batches, std::mem::take(&mut self.round), level, std::mem::take(&mut self.seats))
+    }
+
+    /// Whether nobody leads, and nobody waits for that who goes first.
+    pub(crate) fn is_free(&self) -> bool {
+        self.store.is_some() && !self.is_gathering && self.visitors == 0
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.is_empty() && self.seats.is_empty() && !self.is_wanted
+    }
+
+    /// Lets ids go on from where the store is, when nothing is under way.
+    pub(crate) fn renumber(&mut self) {
+        let Some(next) = self.store.as_ref().map(Store::next) else { return };
+        if self.is_empty() {
+            self.open.first = next;
+        }
+    }
+}
