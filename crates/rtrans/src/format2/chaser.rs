@@ -7,8 +7,8 @@ use std::sync::Arc;
 use host::Disk;
 
 use super::recover::{self, Found};
-use super::segment::{Segment, data_path, read_head};
-use super::shelf::{Shelf, Slot};
+use super::segment::{Head, Segment, data_path, read_head};
+use super::shelf::Shelf;
 use super::walk::Walk;
 use crate::control::Memory;
 use crate::error::Error;
@@ -34,7 +34,7 @@ impl Chaser {
     pub(crate) fn open(disk: &Disk, parameters: &Parameters) -> Result<Chaser, Error> {
         let tail = tail_page::read(disk);
         let found = recover::find(disk, parameters, tail)?;
-        let first = first_of(&found);
+        let first = found.memory.first.max(1);
         let shelf = Arc::new(Shelf::new(disk, parameters, found.slots.clone(), first, found.next));
         let mut chaser = Chaser {
             disk: disk.clone(),
@@ -80,14 +80,18 @@ impl Chaser {
             let number = segment.head.number.saturating_add(1);
             let path = data_path(number, self.parameters.index_file_num_per_dir);
             let head = match read_head(&self.disk, &path) {
-                Ok(head) => head.filter(|head| head.number == number && head.log_id == segment.head.log_id),
+                Ok(Head::Whole(head)) if head.number == number && head.log_id == segment.head.log_id => {
+                    Some(head)
+                }
+                Ok(_) => None,
                 Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
                 Err(error) => return Err(error),
             };
             let Some(head) = head else {
                 // Trimmed and reused far ahead of us, or nothing new: what is here tells which.
-                let own = read_head(&self.disk, Path::new(&segment.path)).ok().flatten();
-                return if own == Some(segment.head) {
+                let own = read_head(&self.disk, Path::new(&segment.path));
+                let is_own = matches!(own, Ok(Head::Whole(head)) if head == segment.head);
+                return if is_own {
                     self.publish();
                     Ok(())
                 } else {
@@ -146,7 +150,7 @@ impl Chaser {
         let before = self.next;
         self.shelf.replace(found.slots.clone());
         self.shelf.publish(found.next);
-        self.shelf.trim(first_of(&found));
+        self.shelf.trim(found.memory.first);
         if found.next < before {
             self.shelf.roll_back(found.next.saturating_sub(1));
         }
@@ -159,9 +163,4 @@ impl Chaser {
         (self.seq, self.next, self.position) = (found.seq, found.next, found.position);
         self.memory = found.memory;
     }
-}
-
-fn first_of(found: &Found) -> u64 {
-    let lowest = found.slots.first().map_or(found.next, |slot: &Arc<Slot>| slot.head.first);
-    found.memory.first.max(lowest).max(1)
 }

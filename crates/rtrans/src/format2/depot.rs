@@ -110,6 +110,16 @@ impl Depot {
         }
     }
 
+    /// Gives files durably another name, under which they are no part of the log, and can still be looked at.
+    pub(crate) fn put_aside(&self, numbers: &[u64]) -> Result<(), Error> {
+        for number in numbers {
+            let path = self.data_path(*number);
+            self.disk.replace(&path, &PathBuf::from(format!("{}.damaged", path.display())))?;
+            self.disk.sync_dir(path.parent().unwrap_or(Path::new("")))?;
+        }
+        Ok(())
+    }
+
     /// Removes files durably that were found behind the end: a later start must not take them for a part of the log.
     pub(crate) fn discard(&self, numbers: &[u64]) -> Result<(), Error> {
         let mut dirs: Vec<PathBuf> = Vec::new();

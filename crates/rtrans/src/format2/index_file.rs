@@ -190,7 +190,10 @@ impl IndexFile {
         let mut types = vec![0; types_len * 4];
         map.read_exact_at(&mut types, head.types_at()).ok()?;
         head.types = types.chunks_exact(4).filter_map(|bytes| u32_at(bytes, 0)).collect();
-        Some(IndexFile { head, map })
+        let index = IndexFile { head, map };
+        // It was not synced when it was written. Times and types are believed as they are here: a record that is not of
+        // the type that its index says would be passed over by whoever looks for that type.
+        index.is_whole().then_some(index)
     }
 
     pub(crate) fn head(&self) -> &IndexHead {

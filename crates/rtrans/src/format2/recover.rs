@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use host::{Disk, Kind};
 
-use super::segment::{Segment, data_path, read_head};
+use super::segment::{Head, Segment, data_path, read_head};
 use super::segment_head::SegmentHead;
 use super::shelf::Slot;
 use super::walk::{Beyond, Walk};
@@ -36,8 +36,12 @@ pub(crate) struct Found {
     pub(crate) position: u64,
     /// Heads of batches behind the end, which must not be taken for batches of this log later.
     pub(crate) stale: Vec<u64>,
-    /// Data files without a head, or behind a torn write: nothing in them counts.
+    /// Data files that were never begun, or that lie behind a torn write: nothing in them counts.
     pub(crate) spares: Vec<u64>,
+    /// Data files behind the end whose heads are damaged: they are put aside, for they may hold what is missing.
+    pub(crate) strays: Vec<u64>,
+    /// The data file of which the file `tail` says up to where it was durable, and that place.
+    pub(crate) durable: Option<(u64, u64)>,
     pub(crate) recovery: Recovery,
 }
 
@@ -62,20 +66,12 @@ enum End {
 
 /// Reads a log. `tail` is what the file `tail` says, if it is this log's.
 pub(crate) fn find(disk: &Disk, parameters: &Parameters, tail: Option<Tail>) -> Result<Found, Error> {
-    let numbers = data_files(disk, parameters)?;
-    let (heads, spares, mut damaged) = read_heads(disk, parameters, &numbers)?;
+    let files = read_heads(disk, parameters)?;
+    let heads: Vec<SegmentHead> = files.iter().filter_map(|(_, kind)| kind.head()).collect();
     let log_id = heads.last().map_or(0, |head| head.log_id);
-    if let Some(head) = heads.iter().find(|head| head.metadata_crc != parameters.checksum()) {
-        let path = data_path(head.number, parameters.index_file_num_per_dir);
-        let what =
-            format!("it is not what {} was written under: restore it from a copy of the log", path.display());
-        return Err(Corruption::of(Path::new(METADATA), what).into());
-    }
     let tail = tail.filter(|tail| tail.log_id == log_id);
     let durable_upto =
         heads.iter().map(|head| head.durable_seq).chain(tail.map(|tail| tail.durable_seq)).max();
-    let mut recovery = Recovery::default();
-    recovery.damaged.append(&mut damaged);
     let found = Found {
         slots: Vec::new(),
         log_id,
@@ -84,11 +80,15 @@ pub(crate) fn find(disk: &Disk, parameters: &Parameters, tail: Option<Tail>) -> 
         next: 1,
         position: 0,
         stale: Vec::new(),
-        spares,
-        recovery,
+        spares: Vec::new(),
+        strays: Vec::new(),
+        durable: tail.map(|tail| (tail.number, tail.position)),
+        recovery: Recovery::default(),
     };
     let mut reading = Reading { disk, parameters, tail, durable_upto: durable_upto.unwrap_or(0), found };
     reading.read(&heads)?;
+    reading.note_gaps(&files)?;
+    reading.sort_out(&files);
     Ok(reading.found)
 }
 
@@ -101,7 +101,6 @@ impl Reading<'_> {
             if self.has_batch(head)? {
                 break;
             }
-            self.found.spares.push(head.number);
             last = last.saturating_sub(1);
         }
         let heads = heads.get(..last).unwrap_or_default();
@@ -110,6 +109,10 @@ impl Reading<'_> {
         let is_settled = |head: &SegmentHead| durable_upto.saturating_add(1) >= head.first_seq;
         let mut start = last.saturating_sub(1);
         while start > 0 && heads.get(start).is_some_and(|head| !is_settled(head)) {
+            start = start.saturating_sub(1);
+        }
+        // A file begins with all that the log remembers. Where that is damaged, the file before knows it.
+        while start > 0 && heads.get(start).is_some_and(|head| !self.is_begun(head)) {
             start = start.saturating_sub(1);
         }
         for head in heads.get(..start).unwrap_or_default() {
@@ -123,7 +126,6 @@ impl Reading<'_> {
             let later = walked.get(index.saturating_add(1)..).unwrap_or_default();
             // A file begins where the one before it ended, but for records that were rolled back or are lost.
             if self.walk(head, later)? == End::Torn {
-                self.found.spares.extend(later.iter().map(|head| head.number));
                 break;
             }
         }
@@ -136,8 +138,17 @@ impl Reading<'_> {
         if walk.step(head.first_seq, head.first)?.is_some() {
             return Ok(true);
         }
-        // Its first batch was durable once, or batches behind it are: then it is damaged, and not unfinished.
-        Ok(head.first_seq <= self.durable_upto || walk.beyond(head.first_seq)?.step.is_some())
+        // Its first batch was durable once: then it is damaged, and not unfinished. What follows an unfinished one does
+        // not count: it was on its way to disk at the same time, and what the log remembers is not in it.
+        Ok(head.first_seq <= self.durable_upto.max(walk.beyond(head.first_seq)?.durable_upto))
+    }
+
+    /// Whether the first batch of a file is whole.
+    fn is_begun(&self, head: &SegmentHead) -> bool {
+        let segment = Segment::growing(self.disk, *head, self.parameters);
+        segment.is_ok_and(|segment| {
+            segment.walk().step(head.first_seq, head.first).is_ok_and(|step| step.is_some())
+        })
     }
 
     /// Reads one file to its end; `later` are the files behind it.
@@ -146,6 +157,7 @@ impl Reading<'_> {
         let mut walk = segment.walk();
         let is_last = later.is_empty();
         let (mut seq, mut next) = (head.first_seq, head.first);
+        let mut is_looked = false;
         let end = loop {
             if let Some(step) = walk.step(seq, next)? {
                 (seq, next) = (step.head.seq.saturating_add(1), step.head.next());
@@ -161,16 +173,21 @@ impl Reading<'_> {
             if is_last && self.is_clean_end(head, walk.position) {
                 break End::Whole;
             }
-            let beyond = self.look_beyond(&mut walk, seq, later)?;
+            // What had been durable is known from the first look on: the next damaged place needs the next batch only.
+            let beyond = if is_looked && seq <= self.durable_upto {
+                Beyond { step: walk.next_whole(seq)?, ..Beyond::default() }
+            } else {
+                is_looked = true;
+                self.look_beyond(&mut walk, seq, later)?
+            };
             if seq > self.durable_upto {
                 self.note_torn(&segment, walk.position, &beyond, !is_last);
                 break if is_last && beyond.heads.is_empty() { End::Whole } else { End::Torn };
             }
             match beyond.step {
-                Some(step) if step.head.first >= next => {
+                Some(step) if step.head.first >= next && segment.has_room_for(next, step.head.first) => {
                     self.note_damage(&segment, walk.position, next, step.head.first);
-                    let lost = step.head.first.saturating_sub(next);
-                    segment.grow(|growing| growing.push_hole(u32::try_from(lost).unwrap_or(u32::MAX)));
+                    segment.push_hole(next, step.head.first);
                     walk.resume(&step);
                     (seq, next) = (step.head.seq.saturating_add(1), step.head.next());
                     step.controls.iter().for_each(|control| self.found.memory.apply(control));
@@ -180,8 +197,7 @@ impl Reading<'_> {
                     // Damage up to the end of the file.
                     let upto = self.end_of_damage(later, next);
                     self.note_damage(&segment, walk.position, next, upto.0);
-                    let lost = upto.0.saturating_sub(next);
-                    segment.grow(|growing| growing.push_hole(u32::try_from(lost).unwrap_or(u32::MAX)));
+                    segment.push_hole(next, upto.0);
                     (next, seq) = upto;
                     if let Some(tail) = self.tail.filter(|tail| is_last && tail.number == head.number) {
                         walk.position = walk.position.max(tail.position.min(segment.map.len()));
@@ -241,7 +257,11 @@ impl Reading<'_> {
 
     fn note_damage(&mut self, segment: &Segment, position: u64, first: u64, upto: u64) {
         let what = "batches that had been durable do not match their checksums";
-        let corruption = Corruption::at(&segment.path, position, what);
+        self.note_lost(Corruption::at(&segment.path, position, what), first, upto);
+    }
+
+    /// Notes damage that takes the records from `first` to the one before `upto`, if there are any.
+    fn note_lost(&mut self, corruption: Corruption, first: u64, upto: u64) {
         let ids = TransId::new(first)
             .zip(TransId::new(upto.saturating_sub(1)))
             .filter(|(first, last)| first <= last);
@@ -250,6 +270,53 @@ impl Reading<'_> {
             None => corruption,
         };
         self.found.recovery.damaged.push(corruption);
+    }
+
+    /// Notes records that no file holds, and that were not trimmed: a file between two others is missing or damaged.
+    fn note_gaps(&mut self, files: &[(u64, FileKind)]) -> Result<(), Error> {
+        let trimmed = self.found.memory.first.max(1);
+        let slots = self.found.slots.clone();
+        if let Some(head) = slots.first().map(|slot| slot.head).filter(|head| head.first > trimmed) {
+            let number = head.number.saturating_sub(1);
+            self.note_lost(self.missing(number, files), trimmed, head.first);
+        }
+        for (before, after) in slots.iter().zip(slots.iter().skip(1)) {
+            let number = before.head.number.saturating_add(1);
+            // A file that was walked through has its gap noted, and files that are trimmed may go in any order.
+            if number == after.head.number || before.get().is_some() || after.head.first <= trimmed {
+                continue;
+            }
+            let segment = Segment::growing(self.disk, before.head, self.parameters)?;
+            segment.scan(before.head.first)?;
+            if segment.next() < after.head.first {
+                self.note_lost(self.missing(number, files), segment.next().max(trimmed), after.head.first);
+            }
+        }
+        Ok(())
+    }
+
+    fn missing(&self, number: u64, files: &[(u64, FileKind)]) -> Corruption {
+        let path = data_path(number, self.parameters.index_file_num_per_dir);
+        let is_there = files.iter().any(|(found, _)| *found == number);
+        Corruption::of(
+            &path,
+            if is_there { "its head does not match its checksum" } else { "the file is missing" },
+        )
+    }
+
+    /// Says what becomes of the files behind the last one that counts.
+    fn sort_out(&mut self, files: &[(u64, FileKind)]) {
+        let last = self.found.slots.last().map(|slot| slot.head.number);
+        for (number, kind) in files.iter().filter(|(number, _)| last.is_none_or(|last| *number > last)) {
+            if matches!(kind, FileKind::Damaged) {
+                let path = data_path(*number, self.parameters.index_file_num_per_dir);
+                let what = "its head does not match its checksum; it is put aside, with all that it holds";
+                self.found.recovery.damaged.push(Corruption::of(&path, what));
+                self.found.strays.push(*number);
+            } else {
+                self.found.spares.push(*number);
+            }
+        }
     }
 }
 
@@ -277,35 +344,45 @@ pub(crate) fn plain_number(text: &str) -> Option<u64> {
     (number.to_string() == text).then_some(number)
 }
 
-type Heads = (Vec<SegmentHead>, Vec<u64>, Vec<Corruption>);
+/// What the head of a data file says.
+enum FileKind {
+    /// That the file counts.
+    Headed(SegmentHead),
+    /// That it waits to be used: it is empty, or still names the place where it was used before.
+    Blank,
+    /// Nothing that can be believed, though there is something.
+    Damaged,
+}
 
-/// Reads the heads of all data files: those that count, those that wait to be used, and damaged ones between.
-fn read_heads(disk: &Disk, parameters: &Parameters, numbers: &[u64]) -> Result<Heads, Error> {
-    let mut heads: Vec<SegmentHead> = Vec::new();
-    let mut headless = Vec::new();
-    for number in numbers {
-        let path = data_path(*number, parameters.index_file_num_per_dir);
-        let head = read_head(disk, &path)?.filter(|head| head.number == *number);
-        match head {
-            Some(head) if heads.first().is_none_or(|first| first.log_id == head.log_id) => heads.push(head),
-            _ => headless.push(*number),
+impl FileKind {
+    fn head(&self) -> Option<SegmentHead> {
+        match self {
+            FileKind::Headed(head) => Some(*head),
+            FileKind::Blank | FileKind::Damaged => None,
         }
     }
-    let last = heads.last().map(|head| head.number);
-    let is_between = |number: &u64| last.is_some_and(|last| *number < last);
-    let (between, spares): (Vec<u64>, Vec<u64>) = headless.into_iter().partition(is_between);
-    let mut damaged: Vec<Corruption> = Vec::new();
-    for number in between {
+}
+
+/// Reads the heads of all data files, in the order of their numbers.
+fn read_heads(disk: &Disk, parameters: &Parameters) -> Result<Vec<(u64, FileKind)>, Error> {
+    let mut files = Vec::new();
+    let mut log_id = None;
+    for number in data_files(disk, parameters)? {
         let path = data_path(number, parameters.index_file_num_per_dir);
-        damaged
-            .push(Corruption::of(&path, "its head does not match its checksum; its records cannot be read"));
+        let kind = match read_head(disk, &path)? {
+            Head::Blank => FileKind::Blank,
+            Head::Damaged => FileKind::Damaged,
+            // Before the number is looked at: other parameters give other numbers to the files, and none would count.
+            Head::Whole(head) if head.metadata_crc != parameters.checksum() => {
+                let what =
+                    "it is not what the data files were written under: restore it from a copy of the log";
+                return Err(Corruption::of(Path::new(METADATA), what).into());
+            }
+            Head::Whole(head) if head.number != number => FileKind::Blank,
+            Head::Whole(head) if *log_id.get_or_insert(head.log_id) != head.log_id => FileKind::Damaged,
+            Head::Whole(head) => FileKind::Headed(head),
+        };
+        files.push((number, kind));
     }
-    for (before, after) in heads.iter().zip(heads.iter().skip(1)) {
-        let missing = before.number.saturating_add(1);
-        if missing != after.number && !numbers.contains(&missing) {
-            let path = data_path(missing, parameters.index_file_num_per_dir);
-            damaged.push(Corruption::of(&path, "the file is missing; its records cannot be read"));
-        }
-    }
-    Ok((heads, spares, damaged))
+    Ok(files)
 }

@@ -18,6 +18,9 @@ use crate::outgoing::BATCH_HEAD_BYTES;
 use crate::parameters::Parameters;
 use crate::record::{Record, RecordBatch, Times, time_of};
 
+/// Lost records that a table has places for, besides those that a file of its size may hold.
+const HOLE_RECORDS_MAX: u64 = 1 << 21;
+
 /// A data file that is read.
 #[derive(Debug)]
 pub(crate) struct Segment {
@@ -100,9 +103,11 @@ impl Segment {
         loop {
             let step = match walk.step(growing.next_seq, id_of(&growing))? {
                 Some(step) => step,
-                None => match walk.beyond(growing.next_seq)?.step {
+                None => match walk.next_whole(growing.next_seq)? {
                     Some(step) if step.head.first >= id_of(&growing) => {
-                        growing.push_hole(narrow(step.head.first.saturating_sub(id_of(&growing))));
+                        let hole = room_for_hole(&growing, id_of(&growing), step.head.first, self.map.len());
+                        let Some(hole) = hole else { break };
+                        growing.push_hole(hole);
                         walk.resume(&step);
                         step
                     }
@@ -112,7 +117,9 @@ impl Segment {
             push(&mut growing, step);
             growing.end = narrow(walk.position);
         }
-        growing.push_hole(narrow(next.saturating_sub(id_of(&growing))));
+        if let Some(hole) = room_for_hole(&growing, id_of(&growing), next, self.map.len()) {
+            growing.push_hole(hole);
+        }
         *self.table.write().unwrap_or_else(PoisonError::into_inner) = Table::Growing(growing);
         Ok(())
     }
@@ -130,6 +137,24 @@ impl Segment {
 
     pub(crate) fn expected(&self) -> Expected {
         Expected { number: self.head.number, generation: self.head.generation, first: self.head.first }
+    }
+
+    /// Whether the table may take a hole from record `first` to the one before `upto`.
+    pub(crate) fn has_room_for(&self, first: u64, upto: u64) -> bool {
+        match &*self.table() {
+            Table::Growing(growing) => room_for_hole(growing, first, upto, self.map.len()).is_some(),
+            Table::Sealed(_) => false,
+        }
+    }
+
+    /// Notes that the records from `first` to the one before `upto` are lost. A hole that is too long for the table is
+    /// left out of it: the line of files knows where the next one begins, and tells the same.
+    pub(crate) fn push_hole(&self, first: u64, upto: u64) {
+        self.grow(|growing| {
+            if let Some(count) = room_for_hole(growing, first, upto, self.map.len()) {
+                growing.push_hole(count);
+            }
+        });
     }
 
     /// Adds to the table; nothing happens to one that is sealed.
@@ -218,6 +243,9 @@ impl Segment {
             return Err(self.lost(id));
         }
         let mut head = [0; FRAME_HEAD_BYTES];
+        if u64::from(offset).saturating_add(FRAME_HEAD_BYTES as u64) > self.map.len() {
+            return self.read_again(id, offset);
+        }
         self.map.read_exact_at(&mut head, u64::from(offset))?;
         let frame = FrameHead::read(&head).filter(|frame| {
             let end = u64::from(offset) + FRAME_HEAD_BYTES as u64 + u64::from(frame.len);
@@ -444,7 +472,7 @@ impl Segment {
         )
     }
 
-    fn damaged(&self, first: u64, last: u64, offset: Option<u32>, what: &str) -> Error {
+    pub(crate) fn damaged(&self, first: u64, last: u64, offset: Option<u32>, what: &str) -> Error {
         let corruption = match offset {
             Some(offset) => Corruption::at(&self.path, u64::from(offset), what),
             None => Corruption::of(&self.path, what),
@@ -546,6 +574,14 @@ fn verify_frames(window: &[u8], start: usize, first: u64, count: u32) -> (usize,
     (at, id)
 }
 
+/// How many records are lost from `first` to the one before `upto`; `None` for more than a table may have in all. Ids on
+/// disk may be wrong, and must not take memory.
+fn room_for_hole(growing: &Growing, first: u64, upto: u64, file_bytes: u64) -> Option<u32> {
+    let lost = upto.saturating_sub(first);
+    let room = HOLE_RECORDS_MAX.saturating_add(file_bytes / 8);
+    (lost.saturating_add(u64::from(growing.count())) <= room).then(|| narrow(lost))
+}
+
 /// Moves what was verified behind what was before; returns where it ends.
 fn move_back(window: &mut [u8], start: usize, end: usize, to: usize) -> usize {
     if start != to && start <= end && end <= window.len() && to <= start {
@@ -559,13 +595,28 @@ fn narrow(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-/// Reads the head of a data file; `None` when there is none.
-pub(crate) fn read_head(disk: &Disk, path: &Path) -> Result<Option<SegmentHead>, Error> {
+/// What the first bytes of a data file are.
+#[derive(Debug)]
+pub(crate) enum Head {
+    Whole(SegmentHead),
+    /// Zeros, or nothing: no write of a head ever ended.
+    Blank,
+    /// Something else: a head is written as one piece, so that no crash leaves this.
+    Damaged,
+}
+
+/// Reads the head of a data file.
+pub(crate) fn read_head(disk: &Disk, path: &Path) -> Result<Head, Error> {
     let file = disk.open_file(path)?;
     let mut bytes = [0; SEGMENT_HEAD_BYTES];
     match file.read_exact_at(&mut bytes, 0) {
-        Ok(()) => Ok(SegmentHead::decode(&bytes)),
-        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
-        Err(error) => Err(error.into()),
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(Head::Blank),
+        Err(error) => return Err(error.into()),
     }
+    Ok(match SegmentHead::decode(&bytes) {
+        Some(head) => Head::Whole(head),
+        None if bytes.iter().all(|byte| *byte == 0) => Head::Blank,
+        None => Head::Damaged,
+    })
 }

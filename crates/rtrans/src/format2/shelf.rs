@@ -165,7 +165,8 @@ impl Shelf {
     /// Reads a record within the bounds.
     pub(crate) fn read(&self, id: u64) -> Result<Record, Error> {
         let line = self.line.load();
-        self.segment_of(&line, id)?.0.read(id)
+        let (segment, end) = self.segment_of(&line, id)?;
+        segment.read(id).map_err(|error| self.whole_gap(error, segment, id, end))
     }
 
     /// Reads records from `from` on: at least one, none from `end` on, about `bytes_max` bytes.
@@ -178,7 +179,8 @@ impl Shelf {
     ) -> Result<RecordBatch, Error> {
         let line = self.line.load();
         let (segment, segment_end) = self.segment_of(&line, from)?;
-        segment.run(from, end.min(segment_end), bytes_max, buffer)
+        let run = segment.run(from, end.min(segment_end), bytes_max, buffer);
+        run.map_err(|error| self.whole_gap(error, segment, from, segment_end))
     }
 
     /// The first record from `from` on that may be of one of these types; `end` when there is none before it.
@@ -201,6 +203,9 @@ impl Shelf {
     pub(crate) fn seek_time(&self, micros: u64) -> Result<Option<u64>, Error> {
         let line = self.line.load();
         let (first, next) = self.bounds();
+        if first >= next {
+            return Ok(None);
+        }
         for slot in line.iter() {
             let (segment, end) =
                 self.segment_of(&line, slot.head.first.max(first).min(next.saturating_sub(1)))?;
@@ -237,6 +242,21 @@ impl Shelf {
             self.doubtful.lock().unwrap_or_else(PoisonError::into_inner).push(slot.head.number);
         }
         Ok(slot.segment.get_or_init(|| Arc::new(segment)))
+    }
+
+    /// The error for a record that lies behind all that its file has: it names all records up to the next file.
+    #[cold]
+    fn whole_gap(&self, error: Error, segment: &Segment, id: u64, end: u64) -> Error {
+        let (first, upto) = (segment.next(), end.min(self.bounds().1));
+        match error {
+            Error::Corrupt(_) if id >= first && id < upto => segment.damaged(
+                first,
+                upto.saturating_sub(1),
+                None,
+                "the records behind its last one are missing",
+            ),
+            other => other,
+        }
     }
 }
 

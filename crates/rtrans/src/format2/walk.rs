@@ -7,10 +7,15 @@ use super::batch::{self, BatchHead};
 use super::segment_head::{SEGMENT_HEAD_BYTES, SegmentHead};
 use crate::control::Control;
 use crate::error::Error;
+use crate::frame::FRAME_HEAD_BYTES;
 use crate::outgoing::BATCH_HEAD_BYTES;
 
 /// Bytes that are read at a time. Larger batches are read as wholes.
 const WINDOW_BYTES: u64 = 1 << 20;
+
+/// How much of a file is verified in the search behind one damaged place, in files of its length. Batches do not overlap,
+/// so that one is enough; heads that were made to overlap must not take for ever.
+const SEARCH_FILES_MAX: u64 = 2;
 
 /// What a compressed batch may become: a record of the largest size, and its head.
 const RAW_BYTES_MAX: usize = (1 << 30) + (1 << 20);
@@ -76,6 +81,7 @@ impl<'a> Walk<'a> {
     /// Looks for batches with this number or a higher one behind the place where the walk ended.
     pub(crate) fn beyond(&mut self, seq: u64) -> Result<Beyond, Error> {
         let mut beyond = Beyond::default();
+        let mut left = self.map.len().saturating_mul(SEARCH_FILES_MAX);
         let mut position = self.position;
         while position.saturating_add(BATCH_HEAD_BYTES as u64) <= self.map.len() {
             let Some(head) = self.head(position)?.filter(|head| head.seq >= seq) else {
@@ -85,11 +91,40 @@ impl<'a> Walk<'a> {
             beyond.heads.push(position);
             beyond.durable_upto = beyond.durable_upto.max(head.durable_upto());
             if beyond.step.is_none() {
-                beyond.step = self.read(position)?;
+                beyond.step = self.read_within(position, &head, &mut left)?;
             }
             position = position.saturating_add(self.block);
         }
         Ok(beyond)
+    }
+
+    /// The first whole batch with this number or a higher one behind the place where the walk ended.
+    pub(crate) fn next_whole(&mut self, seq: u64) -> Result<Option<Step>, Error> {
+        let mut left = self.map.len().saturating_mul(SEARCH_FILES_MAX);
+        let mut position = self.position;
+        while position.saturating_add(BATCH_HEAD_BYTES as u64) <= self.map.len() {
+            let Some(head) = self.head(position)?.filter(|head| head.seq >= seq) else {
+                position = self.skip(position)?;
+                continue;
+            };
+            if let Some(step) = self.read_within(position, &head, &mut left)? {
+                return Ok(Some(step));
+            }
+            position = position.saturating_add(self.block);
+        }
+        Ok(None)
+    }
+
+    /// Reads a batch as long as there are bytes left that may be verified.
+    fn read_within(
+        &mut self,
+        position: u64,
+        head: &BatchHead,
+        left: &mut u64,
+    ) -> Result<Option<Step>, Error> {
+        let Some(less) = left.checked_sub(u64::from(head.body_len)) else { return Ok(None) };
+        *left = less;
+        self.read(position)
     }
 
     /// The next position at which a head may begin: every head begins with the same two bytes.
@@ -126,7 +161,7 @@ impl<'a> Walk<'a> {
         let bytes = self.bytes(position, len)?;
         let body = bytes.get(BATCH_HEAD_BYTES..).unwrap_or_default();
         let Some(body) = batch::open(&head, body, generation, RAW_BYTES_MAX) else { return Ok(None) };
-        let capacity = (head.count as usize).min(body.frames.len());
+        let capacity = (head.count as usize).min(body.frames.len() / FRAME_HEAD_BYTES);
         let (mut offsets, mut types) = (Vec::with_capacity(capacity), Vec::with_capacity(capacity));
         if batch::verify(&head, &body.frames, &mut offsets, &mut types).is_none() {
             return Ok(None);

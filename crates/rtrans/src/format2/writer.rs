@@ -6,7 +6,7 @@ use std::sync::Arc;
 use host::{Clock, Disk, File};
 
 use super::batch::{self, BatchHead, Stamp};
-use super::depot::{Chore, Depot, write_pieces};
+use super::depot::{Chore, Depot, WRITE_BYTES, write_pieces};
 use super::recover::{self, Found};
 use super::segment::Segment;
 use super::segment_head::SegmentHead;
@@ -80,6 +80,7 @@ pub(crate) fn open(
 ) -> Result<Opened, Error> {
     let mut found = recover::find(disk, parameters, tail)?;
     let depot = Arc::new(Depot::new(disk, parameters));
+    depot.put_aside(&found.strays)?;
     depot.discard(&found.spares)?;
     let now = micros_of(clock.wall());
     if found.log_id == 0 {
@@ -87,8 +88,8 @@ pub(crate) fn open(
     }
     let recovery = std::mem::take(&mut found.recovery);
     let active = reopen(disk, &found)?;
-    let lowest = found.slots.first().map_or(found.next, |slot| slot.head.first);
-    let first = found.memory.first.max(lowest).max(1);
+    // By the mark alone: records in front of the first file that were not trimmed are lost, and have to be told as such.
+    let first = found.memory.first.max(1);
     let shelf = Arc::new(Shelf::new(disk, parameters, found.slots.clone(), first, found.next));
     let time = active.as_ref().and_then(|active| active.segment.times()).map_or(0, |(_, last)| last);
     let durable_position = active.as_ref().map_or(0, |active| active.position);
@@ -123,16 +124,40 @@ pub(crate) fn open(
 fn reopen(disk: &Disk, found: &Found) -> Result<Option<Active>, Error> {
     let Some(segment) = found.slots.last().and_then(|slot| slot.get()) else { return Ok(None) };
     let file = disk.edit_file(&segment.path)?;
+    rewrite(&file, segment, durable_in(found, segment), found.position)?;
     for position in &found.stale {
         file.write_all_at(&[0; BATCH_HEAD_BYTES], *position)?;
     }
     for slot in &found.slots {
         if let Some(earlier) = slot.get().filter(|earlier| earlier.head.number != segment.head.number) {
-            disk.edit_file(&earlier.path)?.sync()?;
+            let file = disk.edit_file(&earlier.path)?;
+            rewrite(&file, earlier, durable_in(found, earlier), earlier.end().into())?;
+            file.sync()?;
         }
     }
     file.sync()?;
     Ok(Some(Active { segment: Arc::clone(segment), file, position: found.position, is_dirty: false }))
+}
+
+/// Up to where a file is known to be on disk.
+fn durable_in(found: &Found, segment: &Segment) -> u64 {
+    found.durable.map_or(0, |(number, position)| if number == segment.head.number { position } else { 0 })
+}
+
+/// Writes bytes again that are there.
+///
+/// A sync that failed has left them in memory as if they had been written, and the next sync would pass over them.
+fn rewrite(file: &File, segment: &Segment, from: u64, to: u64) -> Result<(), Error> {
+    let mut bytes = vec![0; WRITE_BYTES];
+    let (mut at, to) = (from, to.min(segment.map.len()));
+    while at < to {
+        let len = usize::try_from(to.saturating_sub(at)).unwrap_or(WRITE_BYTES).min(WRITE_BYTES);
+        let piece = bytes.get_mut(..len).unwrap_or_default();
+        segment.map.read_exact_at(piece, at)?;
+        file.write_all_at(piece, at)?;
+        at = at.saturating_add(len as u64);
+    }
+    Ok(())
 }
 
 impl Writer {
@@ -225,9 +250,8 @@ impl Writer {
     /// Lets files go all of whose records are trimmed. The mark itself was written and synced as a control before.
     pub(crate) fn drop_before(&mut self, first: u64) {
         self.shelf.trim(first);
-        let Some(highest) = self.shelf.drop_before(first).iter().map(|head| head.number).max() else {
-            return;
-        };
+        let gone: Vec<u64> = self.shelf.drop_before(first).iter().map(|head| head.number).collect();
+        let Some(highest) = gone.iter().copied().max() else { return };
         let line = self.shelf.line();
         let kept = line.first().map_or(highest.saturating_add(1), |slot| slot.head.number);
         let per_dir = self.parameters.index_file_num_per_dir;
@@ -241,6 +265,10 @@ impl Writer {
             numbers.push(before);
             number = before;
         }
+        // A crash may have left files in front of one that is gone already.
+        numbers.extend(gone.into_iter().rev().filter(|number| *number < kept));
+        let mut is_new = std::collections::BTreeSet::new();
+        numbers.retain(|number| is_new.insert(*number));
         if !numbers.is_empty() {
             self.chores.push(Chore::Retire(numbers));
         }
