@@ -150,9 +150,11 @@ impl Commit {
         if entry.level > Level::Memory {
             queue.is_wanted = true;
         }
-        if was_empty {
+        // Under the lock, as its end is. The round may have been begun by somebody who waits for it.
+        if !self.is_pending.load(Ordering::Relaxed) {
             self.is_pending.store(true, Ordering::Release);
-        } else if !is_asked {
+        }
+        if !was_empty && !is_asked {
             return;
         }
         // Whoever leads now appoints the next one: only what nobody leads has to be seen to.
@@ -228,6 +230,15 @@ impl Commit {
 
     /// Does something with the store that is no append: everything put in before is written first.
     pub(crate) fn visit<T>(&self, visit: impl FnOnce(&mut Store) -> Result<T, Error>) -> Result<T, Error> {
+        self.visit_and(visit, |_| {})
+    }
+
+    /// As [`Commit::visit`], with a change to the queue before anything else is taken.
+    fn visit_and<T>(
+        &self,
+        visit: impl FnOnce(&mut Store) -> Result<T, Error>,
+        change: impl FnOnce(&mut Queue),
+    ) -> Result<T, Error> {
         let mut queue = self.queue();
         queue.visitors = queue.visitors.saturating_add(1);
         while queue.store.is_none() || queue.is_gathering || queue.is_visited {
@@ -260,6 +271,7 @@ impl Commit {
             queue.failure.get_or_insert_with(|| Error::Poisoned(Arc::clone(error)));
         }
         queue.renumber();
+        change(&mut queue);
         queue.is_visited = false;
         queue.visitors = queue.visitors.saturating_sub(1);
         self.hand_over(queue);
@@ -281,6 +293,14 @@ impl Commit {
         looked.ok_or(Error::Closed)
     }
 
+    /// Makes everything durable and refuses everything from then on, in one step: nothing is acknowledged in between
+    /// that the mark of a clean end would not know of.
+    pub(crate) fn seal(&self) -> Result<(), Error> {
+        self.visit_and(Store::sync, |queue| {
+            queue.failure.get_or_insert(Error::Closed);
+        })
+    }
+
     /// Refuses everything from now on.
     pub(crate) fn close(&self) {
         let mut queue = self.queue();
@@ -299,6 +319,11 @@ impl Commit {
         let tail = crate::tail_page::Tail { is_clean: true, ..store.tail() };
         // Without it the next start looks longer, and finds the same.
         drop(self.tail.tell_durably(&tail));
+    }
+
+    /// The time of day, by the writer's clock.
+    pub(crate) fn wall(&self) -> std::time::SystemTime {
+        self.clock.wall()
     }
 
     /// Whether nothing was appended since the log was opened that is still in memory, and the log is not poisoned.
@@ -383,6 +408,13 @@ impl Commit {
             let seat = Arc::clone(seat);
             drop(queue);
             seat.appoint();
+        } else if !queue.is_empty()
+            && let Some(seat) = &queue.committer
+        {
+            // It may have found somebody leading when its time came, and then nobody thinks of what lies in memory.
+            let seat = Arc::clone(seat);
+            drop(queue);
+            seat.linger();
         }
         self.room.notify_all();
     }
@@ -392,7 +424,6 @@ impl Commit {
         queue = self.gather(queue);
         let Some(mut store) = queue.store.take() else { return };
         let (outgoing, round, level, seats) = queue.take();
-        self.is_pending.store(false, Ordering::Release);
         let failure = queue.failure.clone();
         drop(queue);
         let mut synced = Duration::ZERO;
@@ -402,6 +433,11 @@ impl Commit {
                 error = store.write(&mut batch).err();
             }
             self.give_back(batch);
+        }
+        if self.is_pending.load(Ordering::Acquire) {
+            // Not before the records can be read: whoever has put them in looks for them.
+            let queue = self.queue();
+            self.is_pending.store(!queue.is_empty(), Ordering::Release);
         }
         let is_clean = error.as_ref().is_none_or(|error| matches!(error, Error::DiskFull(_)));
         if level == Level::Disk && is_clean {

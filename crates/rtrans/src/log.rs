@@ -378,7 +378,11 @@ impl Inner {
         let flushed = match self.commit.failure() {
             Some(Error::Closed) => return Ok(()),
             Some(failure) => Err(failure),
-            None => self.commit.flush(Level::Disk),
+            None => {
+                let flushed = self.commit.flush(Level::Disk);
+                let sealed = self.commit.seal();
+                flushed.and(sealed)
+            }
         };
         if flushed.is_ok() {
             drop(self.commit.inspect(|store| {

@@ -3,14 +3,11 @@
 
 use std::time::Duration;
 
-use host::Clock;
-
-use crate::commit::Entry;
 use crate::control::Control;
 use crate::error::Error;
 use crate::ids::TransId;
 use crate::log::Log;
-use crate::options::Level;
+use crate::outgoing::Outgoing;
 use crate::store::{Shelf, Store};
 
 /// What a log keeps at most. Each bound that is set holds; records go from the oldest on, in whole files.
@@ -65,17 +62,20 @@ impl Log {
     /// # Errors
     /// [`Error::BeyondEnd`] when `first` lies behind the end; as of [`Log::append`].
     pub fn trim_before(&self, first: TransId) -> Result<Trimmed, Error> {
-        let before = self.reader().shelf().bounds();
-        if first.get() > before.1 {
-            return Err(Error::BeyondEnd { id: first, last: self.reader().last_seen() });
-        }
-        if first.get() > before.0 {
-            if self.has_controls()? {
-                self.note(Control::First(first.get()))?;
+        let (before, after) = self.group_commit().visit(|store| {
+            let before = self.reader().shelf().bounds();
+            // Looked at while nothing can be rolled back: a mark beyond the end would hide what is appended later.
+            if first.get() > before.1 {
+                return Err(Error::BeyondEnd { id: first, last: TransId::new(before.1.saturating_sub(1)) });
             }
-            self.group_commit().visit(|store| store.drop_before(first.get()))?;
-        }
-        let after = self.reader().shelf().bounds();
+            if first.get() > before.0 {
+                if store.has_controls() {
+                    note(store, Control::First(first.get()))?;
+                }
+                store.drop_before(first.get())?;
+            }
+            Ok((before, self.reader().shelf().bounds()))
+        })?;
         Ok(Trimmed {
             first: TransId::new(after.0).filter(|_| after.0 < after.1),
             records: after.0.saturating_sub(before.0),
@@ -93,7 +93,7 @@ impl Log {
             keep_from = keep_from.max(next.saturating_sub(records_max));
         }
         if let Some(age_max) = policy.age_max {
-            let since = Clock::system().wall().checked_sub(age_max);
+            let since = self.group_commit().wall().checked_sub(age_max);
             if let Some(since) = since {
                 keep_from = keep_from.max(self.seek_time(since)?.map_or(next, TransId::get));
             }
@@ -158,11 +158,14 @@ impl Log {
     /// [`Error::BeyondEnd`]; [`Error::Unsupported`] in format 1.
     pub fn finalize(&self, id: TransId) -> Result<(), Error> {
         self.expect_controls()?;
-        let last = self.group_commit().last();
-        if Some(id) > last {
-            return Err(Error::BeyondEnd { id, last });
-        }
-        self.note(Control::Finalized(id.get()))
+        self.group_commit().visit(|store| {
+            // Looked at while nothing can be rolled back: a mark beyond the end would make records final that come later.
+            let last = TransId::new(store.next().saturating_sub(1));
+            if Some(id) > last {
+                return Err(Error::BeyondEnd { id, last });
+            }
+            note(store, Control::Finalized(id.get()))
+        })
     }
 
     /// The last record that is final.
@@ -184,19 +187,8 @@ impl Log {
             if found > epoch {
                 return Err(Error::Fenced { epoch: found });
             }
-            let mut outgoing = crate::outgoing::Outgoing::new(store.next(), Vec::new(), Vec::new());
-            outgoing.controls.push(Control::Epoch(epoch));
-            store.write(&mut outgoing)?;
-            store.sync()
+            note(store, Control::Epoch(epoch))
         })
-    }
-
-    /// Writes a control in the next group commit, durably.
-    fn note(&self, control: Control) -> Result<(), Error> {
-        let controls = [control];
-        let entry =
-            Entry { records: &[], controls: &controls, level: Level::Disk, expect_last: None, epoch: None };
-        self.group_commit().put_and_wait(entry).map(|_| ())
     }
 
     fn has_controls(&self) -> Result<bool, Error> {
@@ -227,4 +219,12 @@ impl Log {
         let first = line.len().checked_sub(files).and_then(|index| line.get(index));
         Ok(first.map_or(0, |slot| slot.head.first))
     }
+}
+
+/// Writes a control by itself, durably. On a full disk it takes the room that is kept for it.
+fn note(store: &mut Store, control: Control) -> Result<(), Error> {
+    let mut outgoing = Outgoing::new(store.next(), Vec::new(), Vec::new());
+    outgoing.controls.push(control);
+    store.write(&mut outgoing)?;
+    store.sync()
 }
