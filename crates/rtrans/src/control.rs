@@ -64,6 +64,21 @@ impl Memory {
         }
     }
 
+    /// Gives each position a generation above the one that is known, where it has a lower one: what comes later counts.
+    ///
+    /// Whoever made the control may not know of a rollback that has set the position back since.
+    pub(crate) fn renew(&self, controls: &mut [Control]) {
+        for control in controls {
+            let (positions, name, position) = match control {
+                Control::Position { name, position } => (&self.positions, name, position),
+                Control::Elsewhere { name, position } => (&self.elsewhere, name, position),
+                _ => continue,
+            };
+            let known = positions.get(name).map_or(0, |known| known.generation);
+            position.generation = position.generation.max(known.saturating_add(1));
+        }
+    }
+
     /// All of it as controls: each data file begins with them, so that earlier files can go.
     pub(crate) fn controls(&self) -> Vec<Control> {
         let positions = self.positions.iter();

@@ -43,6 +43,7 @@ pub(crate) enum Shelf {
 impl Store {
     /// Writes a batch to the system. After an error the log is as before, unless the error is not `DiskFull`.
     pub(crate) fn write(&mut self, outgoing: &mut Outgoing) -> Result<(), Error> {
+        self.memory().renew(&mut outgoing.controls);
         match self {
             Store::One(one) => one.write(outgoing),
             Store::Two(writer) => writer.write(outgoing),
