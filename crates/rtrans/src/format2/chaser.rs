@@ -7,7 +7,7 @@ use std::sync::Arc;
 use host::Disk;
 
 use super::recover::{self, Found};
-use super::segment::{Head, Segment, data_path, read_head};
+use super::segment::{Segment, data_path, read_head};
 use super::shelf::Shelf;
 use super::walk::Walk;
 use crate::control::Memory;
@@ -80,18 +80,14 @@ impl Chaser {
             let number = segment.head.number.saturating_add(1);
             let path = data_path(number, self.parameters.index_file_num_per_dir);
             let head = match read_head(&self.disk, &path) {
-                Ok(Head::Whole(head)) if head.number == number && head.log_id == segment.head.log_id => {
-                    Some(head)
-                }
-                Ok(_) => None,
+                Ok(head) => head.filter(|head| head.number == number && head.log_id == segment.head.log_id),
                 Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::NotFound => None,
                 Err(error) => return Err(error),
             };
             let Some(head) = head else {
                 // Trimmed and reused far ahead of us, or nothing new: what is here tells which.
-                let own = read_head(&self.disk, Path::new(&segment.path));
-                let is_own = matches!(own, Ok(Head::Whole(head)) if head == segment.head);
-                return if is_own {
+                let own = read_head(&self.disk, Path::new(&segment.path)).ok().flatten();
+                return if own == Some(segment.head) {
                     self.publish();
                     Ok(())
                 } else {

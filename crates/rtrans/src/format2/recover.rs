@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use host::{Disk, Kind};
 
-use super::segment::{Head, Segment, data_path, read_head};
+use super::segment::{Head, Segment, data_path, look_at_head};
 use super::segment_head::SegmentHead;
 use super::shelf::Slot;
 use super::walk::{Beyond, Walk};
@@ -369,7 +369,7 @@ fn read_heads(disk: &Disk, parameters: &Parameters) -> Result<Vec<(u64, FileKind
     let mut log_id = None;
     for number in data_files(disk, parameters)? {
         let path = data_path(number, parameters.index_file_num_per_dir);
-        let kind = match read_head(disk, &path)? {
+        let kind = match look_at_head(disk, &path)? {
             Head::Blank => FileKind::Blank,
             Head::Damaged => FileKind::Damaged,
             // Before the number is looked at: other parameters give other numbers to the files, and none would count.

@@ -605,8 +605,16 @@ pub(crate) enum Head {
     Damaged,
 }
 
-/// Reads the head of a data file.
-pub(crate) fn read_head(disk: &Disk, path: &Path) -> Result<Head, Error> {
+/// Reads the head of a data file; `None` when there is none that is whole.
+pub(crate) fn read_head(disk: &Disk, path: &Path) -> Result<Option<SegmentHead>, Error> {
+    Ok(match look_at_head(disk, path)? {
+        Head::Whole(head) => Some(head),
+        Head::Blank | Head::Damaged => None,
+    })
+}
+
+/// Reads the head of a data file, and tells what is there when it is none.
+pub(crate) fn look_at_head(disk: &Disk, path: &Path) -> Result<Head, Error> {
     let file = disk.open_file(path)?;
     let mut bytes = [0; SEGMENT_HEAD_BYTES];
     match file.read_exact_at(&mut bytes, 0) {
