@@ -1,0 +1,391 @@
+//! A log with everything around it, and the oracle that follows each call.
+//! Refuses to let a call return what the oracle does not know.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::{Duration, UNIX_EPOCH};
+
+use host::sim::{ManualClock, SimDisk};
+use rtrans::{
+    Batch, Consumer, Consumers, Error, Follow, Level, Log, Options, Reader, Retention, Ticket, TransId,
+    TypeNo,
+};
+
+use crate::kit::{Random, id};
+use crate::oracle::{Ended, Oracle, Row};
+
+pub(crate) const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
+
+/// One call. Numbers are of the oracle's size where they name a record; they are brought into bounds.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Append { level: Level, bytes: usize },
+    Batch { level: Level, count: usize, bytes: usize },
+    Async { bytes: usize },
+    Wait,
+    Sync,
+    Commit { name: usize, back: u64 },
+    Reset { name: usize, back: u64 },
+    Trim { back: u64 },
+    Retain { records: u64, is_protecting: bool },
+    Truncate { back: u64 },
+    Finalize { back: u64 },
+    Fence,
+    Close,
+    Read { back: u64 },
+    Scan,
+    Reverse { count: u64 },
+    Types { type_no: u32 },
+    SeekTime { back: u64 },
+    Follow { count: usize },
+    Beside,
+}
+
+pub(crate) struct World {
+    pub(crate) sim: SimDisk,
+    pub(crate) clock: ManualClock,
+    pub(crate) options: Options,
+    pub(crate) log: Option<Log>,
+    pub(crate) oracle: Oracle,
+    pub(crate) random: Random,
+    reader: Option<Reader>,
+    follow: Option<(Follow, u64)>,
+    consumers: BTreeMap<usize, Consumer>,
+    tickets: Vec<(Ticket, u64)>,
+    /// Whether appends were refused for good.
+    pub(crate) is_poisoned: bool,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, options: Options) -> World {
+        World {
+            sim: SimDisk::new(seed),
+            clock: ManualClock::new(UNIX_EPOCH + Duration::from_secs(1_000_000)),
+            options,
+            log: None,
+            oracle: Oracle::new(),
+            random: Random::new(seed),
+            reader: None,
+            follow: None,
+            consumers: BTreeMap::new(),
+            tickets: Vec::new(),
+            is_poisoned: false,
+        }
+    }
+
+    pub(crate) fn open(&mut self) -> Result<(), Error> {
+        let log = Log::open_on(&self.sim.disk(), &self.clock.clock(), self.options.clone())?;
+        self.log = Some(log);
+        Ok(())
+    }
+
+    /// Lets everything go that belongs to the program.
+    pub(crate) fn end(&mut self) {
+        self.consumers.clear();
+        self.tickets.clear();
+        (self.follow, self.reader, self.log) = (None, None, None);
+        self.is_poisoned = false;
+    }
+
+    /// Ends the program, opens the log again, and takes what is there for right if it is.
+    pub(crate) fn restart(&mut self, ended: Ended) {
+        match ended {
+            Ended::Cut => self.sim.crash(),
+            Ended::Killed => self.sim.kill(),
+            Ended::Closed => {}
+        }
+        self.end();
+        self.open().unwrap_or_else(|error| panic!("the log does not open after {ended:?}: {error}"));
+        let log = self.log.clone().unwrap();
+        self.oracle.accept(&log, ended);
+        let reader = Reader::open_on(&self.sim.disk()).unwrap();
+        self.oracle.compare(&reader, self.oracle.rows.len());
+    }
+
+    /// Does something, and prints what led to it when it fails.
+    pub(crate) fn watched<T>(&mut self, what: &str, body: impl FnOnce(&mut World) -> T) -> T {
+        let done = catch_unwind(AssertUnwindSafe(|| body(self)));
+        done.unwrap_or_else(|panic| {
+            let trace = self.sim.trace();
+            for line in &trace[trace.len().saturating_sub(60)..] {
+                eprintln!("    {line}");
+            }
+            eprintln!("{what}");
+            resume_unwind(panic)
+        })
+    }
+
+    fn log(&self) -> Log {
+        self.log.clone().expect("the log is open")
+    }
+
+    fn last(&self) -> u64 {
+        self.oracle.last()
+    }
+
+    /// The record that lies so many before the last one, not before the first.
+    fn back(&self, back: u64) -> Option<TransId> {
+        TransId::new(self.last().saturating_sub(back).max(self.oracle.first))
+            .filter(|id| id.get() <= self.last())
+    }
+
+    fn row(&mut self, bytes: usize) -> Row {
+        let number = self.random.next();
+        let mut row = number.to_le_bytes().repeat(bytes.div_ceil(8));
+        row.truncate(bytes);
+        ((number % 5) as u32, row)
+    }
+
+    /// Does one call, and compares what comes of it. An error is returned when the oracle allows for it.
+    pub(crate) fn apply(&mut self, op: &Op) -> Result<(), Error> {
+        match op {
+            Op::Append { level, bytes } => self.append(*level, 1, *bytes, false),
+            Op::Batch { level, count, bytes } => self.append(*level, *count, *bytes, true),
+            Op::Async { bytes } => self.append_async(*bytes),
+            Op::Wait => self.wait(),
+            Op::Sync => {
+                let last = self.log().sync()?;
+                assert_eq!(last.map_or(0, TransId::get), self.last());
+                self.oracle.settle();
+                Ok(())
+            }
+            Op::Commit { name, back } => self.commit(*name, *back, false),
+            Op::Reset { name, back } => self.commit(*name, *back, true),
+            Op::Trim { back } => self.trim(*back),
+            Op::Retain { records, is_protecting } => self.retain(*records, *is_protecting),
+            Op::Truncate { back } => self.truncate(*back),
+            Op::Finalize { back } => self.finalize(*back),
+            Op::Fence => self.fence(),
+            Op::Close => self.close(),
+            Op::Read { .. } | Op::Scan | Op::Reverse { .. } | Op::Types { .. } | Op::SeekTime { .. } => {
+                self.read(op)
+            }
+            Op::Follow { count } => self.follow(*count),
+            Op::Beside => self.beside(),
+        }
+    }
+
+    fn append(&mut self, level: Level, count: usize, bytes: usize, is_batch: bool) -> Result<(), Error> {
+        let rows: Vec<Row> = (0..count).map(|_| self.row(bytes)).collect();
+        let log = self.log();
+        let before = self.last();
+        self.oracle.push(rows.clone());
+        let position = before * 10 + 1;
+        let done = if is_batch {
+            self.oracle.elsewhere.push((self.oracle.rows.len(), position));
+            let mut batch =
+                Batch::new().level(level).epoch(self.oracle.epoch).position("elsewhere", id(position));
+            batch = batch.expect_last(TransId::new(before));
+            for (type_no, bytes) in &rows {
+                batch = batch.push(TypeNo(*type_no), bytes);
+            }
+            log.append_batch(&batch).map(|appended| (appended.first, appended.reached))
+        } else {
+            log.append_at(level, TypeNo(rows[0].0), &rows[0].1).map(|ack| (Some(ack.id), ack.reached))
+        };
+        match done {
+            Ok((first, reached)) => {
+                assert!(!self.is_poisoned, "a poisoned log acknowledges");
+                assert_eq!(first, (count > 0).then(|| id(before + 1)), "the id of the record");
+                assert!(reached >= level);
+                match reached {
+                    Level::Disk => self.oracle.settle(),
+                    Level::Os => self.oracle.written = self.oracle.rows.len(),
+                    Level::Memory => {}
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.refused(&error, count);
+                if is_batch
+                    && self.oracle.elsewhere.last().is_some_and(|(_, found)| *found == position)
+                    && self.last() == before
+                {
+                    self.oracle.elsewhere.pop();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// What an error of an append means for its records.
+    fn refused(&mut self, error: &Error, count: usize) {
+        match error {
+            // What lay in memory is gone as well: it had been promised nothing.
+            Error::DiskFull(_) => {
+                self.oracle.pop(count);
+                self.forget_memory();
+            }
+            Error::Poisoned(_) if self.is_poisoned => self.oracle.pop(count),
+            Error::Poisoned(_) => self.is_poisoned = true,
+            Error::Io(_) => self.is_poisoned = true,
+            other => panic!("an append fails with {other}"),
+        }
+    }
+
+    /// A full disk takes records that were promised nothing: the oracle asks how many.
+    fn forget_memory(&mut self) {
+        let log = self.log();
+        let Ok(Some(last)) = log.sync() else { return };
+        let last = usize::try_from(last.get()).unwrap();
+        assert!(last >= self.oracle.written && last <= self.oracle.rows.len());
+        self.oracle.pop(self.oracle.rows.len() - last);
+        self.oracle.settle();
+    }
+
+    fn append_async(&mut self, bytes: usize) -> Result<(), Error> {
+        let row = self.row(bytes);
+        let log = self.log();
+        self.oracle.push(vec![row.clone()]);
+        match log.append_async(TypeNo(row.0), &row.1) {
+            Ok(ticket) => {
+                let last = self.last();
+                assert_eq!(ticket.id(), Some(id(last)));
+                self.tickets.push((ticket, last));
+                Ok(())
+            }
+            Err(error) => {
+                self.refused(&error, 1);
+                Err(error)
+            }
+        }
+    }
+
+    fn wait(&mut self) -> Result<(), Error> {
+        for (ticket, last) in std::mem::take(&mut self.tickets) {
+            let appended = ticket.wait()?;
+            assert_eq!((appended.first, appended.reached), (ticket.id(), Level::Disk));
+            assert!(ticket.is_done());
+            let last = usize::try_from(last).unwrap().min(self.oracle.rows.len());
+            self.oracle.durable = self.oracle.durable.max(last);
+            self.oracle.written = self.oracle.written.max(last);
+        }
+        Ok(())
+    }
+
+    fn commit(&mut self, name: usize, back: u64, is_reset: bool) -> Result<(), Error> {
+        let Some(to) = self.back(back) else { return Ok(()) };
+        let log = self.log();
+        let key = NAMES[name];
+        if !self.consumers.contains_key(&name) {
+            self.consumers.insert(name, log.consumer(key)?);
+            self.oracle.positions.entry(key).or_insert(0);
+        }
+        let consumer = self.consumers.get_mut(&name).unwrap();
+        self.oracle.maybe_positions.push((key, to.get()));
+        if is_reset { consumer.reset(Some(to)) } else { consumer.commit(to) }?;
+        self.oracle.maybe_positions.retain(|(maybe, _)| *maybe != key);
+        self.oracle.positions.insert(key, to.get());
+        self.oracle.settle();
+        let found = log.consumers()?.into_iter().find(|consumer| consumer.name == key).unwrap();
+        assert_eq!(found.position, Some(to), "the position that was committed");
+        assert_eq!(found.lag, self.last() - to.get());
+        if is_reset {
+            let next = self.consumers.get_mut(&name).unwrap().next_batch(3)?;
+            next.iter().for_each(|record| self.oracle.compare_one(record));
+            assert_eq!(next.first().map(|record| record.id), (to.get() < self.last()).then(|| to.next()));
+        }
+        Ok(())
+    }
+
+    fn trim(&mut self, back: u64) -> Result<(), Error> {
+        let Some(to) = self.back(back) else { return Ok(()) };
+        let maybe = (to.get() > self.oracle.first).then_some(to.get());
+        self.oracle.maybe_first = maybe.or(self.oracle.maybe_first);
+        let trimmed = self.log().trim_before(to)?;
+        self.oracle.maybe_first = None;
+        assert_eq!(trimmed.records, to.get().saturating_sub(self.oracle.first));
+        if trimmed.records > 0 {
+            self.oracle.settle();
+        }
+        self.oracle.first = self.oracle.first.max(to.get());
+        assert_eq!(trimmed.first, TransId::new(self.oracle.first).filter(|first| first.get() <= self.last()));
+        Ok(())
+    }
+
+    fn retain(&mut self, records: u64, is_protecting: bool) -> Result<(), Error> {
+        let log = self.log();
+        log.reader().refresh()?;
+        let consumers = if is_protecting { Consumers::Protect } else { Consumers::Ignore };
+        let policy = Retention { records_max: Some(records), consumers, ..Retention::default() };
+        let mut expected = (self.last() + 1).saturating_sub(records);
+        let slowest =
+            log.consumers()?.iter().map(|consumer| consumer.position.map_or(1, |id| id.get() + 1)).min();
+        if is_protecting {
+            expected = expected.min(slowest.unwrap_or(u64::MAX));
+        }
+        let expected = expected.max(self.oracle.first);
+        self.oracle.maybe_first = Some(expected);
+        let trimmed = log.retain(&policy)?;
+        self.oracle.maybe_first = None;
+        assert_eq!(trimmed.records, expected - self.oracle.first, "retention of {policy:?}");
+        if trimmed.records > 0 {
+            self.oracle.settle();
+        }
+        self.oracle.first = expected;
+        Ok(())
+    }
+
+    fn truncate(&mut self, back: u64) -> Result<(), Error> {
+        let after = self.last().saturating_sub(back);
+        self.oracle.maybe_cut.push(usize::try_from(after).unwrap());
+        let done = self.log().truncate_after(TransId::new(after));
+        match done {
+            Ok(()) => {
+                assert!(after >= self.oracle.finalized && after + 1 >= self.oracle.first);
+                self.oracle.maybe_cut.pop();
+                if after < self.last() {
+                    self.oracle.roll_back(usize::try_from(after).unwrap());
+                    self.tickets.clear();
+                }
+                Ok(())
+            }
+            Err(Error::Finalized { upto }) => {
+                assert_eq!(upto.get(), self.oracle.finalized);
+                assert!(after < upto.get());
+                self.oracle.maybe_cut.pop();
+                Ok(())
+            }
+            Err(Error::Trimmed { first }) => {
+                assert!(after + 1 < first.get() && first.get() == self.oracle.first);
+                self.oracle.maybe_cut.pop();
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn finalize(&mut self, back: u64) -> Result<(), Error> {
+        let Some(to) = self.back(back) else { return Ok(()) };
+        self.oracle.maybe_finalized = Some(to.get().max(self.oracle.finalized));
+        self.log().finalize(to)?;
+        self.oracle.maybe_finalized = None;
+        self.oracle.finalized = self.oracle.finalized.max(to.get());
+        self.oracle.settle();
+        Ok(())
+    }
+
+    fn fence(&mut self) -> Result<(), Error> {
+        let epoch = self.oracle.epoch + 1;
+        self.oracle.maybe_epoch = Some(epoch);
+        self.log().fence(epoch)?;
+        self.oracle.maybe_epoch = None;
+        self.oracle.settle();
+        let stale = Batch::new().push(TypeNo(1), b"stale").epoch(self.oracle.epoch);
+        assert!(
+            matches!(self.log().append_batch(&stale), Err(Error::Fenced { epoch: found }) if found == epoch)
+        );
+        self.oracle.epoch = epoch;
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), Error> {
+        let log = self.log();
+        self.end();
+        log.close()?;
+        self.restart(Ended::Closed);
+        Ok(())
+    }
+}
+
+mod reading;
