@@ -1,0 +1,38 @@
+//! Seals a log into chunks of Parquet in an object store, and reads chunks and log as one line.
+//! It refuses to seal what is not final, to lose a record that fits nowhere, and to believe a store that it has not tried.
+//!
+//! | Where | What |
+//! |---|---|
+//! | [`Plan`] | what is sealed, how it is cut, and where it goes |
+//! | [`Store`] | where chunks lie, and whether it keeps what is written once |
+//! | [`ManifestChain`], [`Manifest`] | which chunks there are |
+//! | [`Error`], [`Halt`] | what can go wrong, and why sealing stopped |
+
+mod chain;
+mod chunk_id;
+mod column;
+mod cut;
+mod disk_place;
+mod error;
+mod hex;
+mod json_path;
+mod manifest;
+mod parquet_file;
+mod place;
+mod plan;
+mod remote_place;
+mod store;
+mod tables;
+mod time_text;
+mod walk;
+
+pub use chain::ManifestChain;
+pub use chunk_id::ChunkId;
+pub use column::{Column, ColumnKind};
+pub use cut::{Cut, Pending};
+pub use error::{Error, Halt};
+pub use json_path::JsonPath;
+pub use manifest::{FileEntry, FileKind, Manifest};
+pub use place::{Created, Place};
+pub use plan::{Columns, Finality, Layout, Numbering, Parent, Plan, Retain, Table};
+pub use store::{Checked, Store};

@@ -1,0 +1,78 @@
+//! Tables as Parquet: sorted by block, compressed, and with what engines need to pass over what they do not want.
+//! Refuses to put anything of the moment into a file: the same table makes the same bytes.
+
+use arrow_array::RecordBatch;
+use bytes::Bytes;
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
+use parquet::schema::types::ColumnPath;
+
+use crate::error::Error;
+use crate::plan::{BLOCK_NUMBER, TRANSID};
+
+/// Rows that an engine takes or leaves at once. A tenth of it is a page, the smallest thing that is left out.
+const ROW_GROUP_ROWS: usize = 64 << 10;
+const PAGE_ROWS: usize = 8 << 10;
+/// Large payloads end a row group earlier, so that one can be decoded in memory.
+const ROW_GROUP_BYTES: usize = 128 << 20;
+const ZSTD_LEVEL: i32 = 3;
+/// Not a version of this program: another one that makes other bytes has to say so here.
+const CREATED_BY: &str = "loghold sealer 1";
+/// Texts and payloads: in statistics, more of a long value prunes nothing better.
+const STATISTICS_BYTES: usize = 32;
+
+/// The bytes of a file with this table, which is sorted by block already.
+pub(crate) fn encode(name: &str, batch: &RecordBatch) -> Result<Bytes, Error> {
+    let write = || -> Result<Vec<u8>, ParquetError> {
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties(batch)?))?;
+        writer.write(batch)?;
+        writer.into_inner()
+    };
+    write().map(Bytes::from).map_err(|error| Error::damaged(name, format!("not written as Parquet: {error}")))
+}
+
+/// The tables of a file, in order, a bounded number of rows each.
+pub(crate) fn decode(name: &str, bytes: Bytes) -> Result<Vec<RecordBatch>, Error> {
+    let damaged =
+        |error: &dyn std::fmt::Display| Error::damaged(name, format!("no Parquet of ours: {error}"));
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| damaged(&error))?;
+    let reader = reader.with_batch_size(PAGE_ROWS).build().map_err(|error| damaged(&error))?;
+    reader.map(|batch| batch.map_err(|error| damaged(&error))).collect()
+}
+
+fn properties(batch: &RecordBatch) -> Result<WriterProperties, ParquetError> {
+    let mut properties = WriterProperties::builder()
+        .set_writer_version(WriterVersion::PARQUET_1_0)
+        .set_created_by(CREATED_BY.to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(ZSTD_LEVEL)?))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+        .set_data_page_row_count_limit(PAGE_ROWS)
+        // A writer looks at the limits between batches of this many.
+        .set_write_batch_size(1024)
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_statistics_truncate_length(Some(STATISTICS_BYTES))
+        .set_column_index_truncate_length(Some(STATISTICS_BYTES))
+        .set_sorting_columns(Some(vec![SortingColumn {
+            column_idx: 0,
+            descending: false,
+            nulls_first: false,
+        }]));
+    for rising in [BLOCK_NUMBER, TRANSID] {
+        let column = ColumnPath::from(rising);
+        properties = properties
+            .set_column_dictionary_enabled(column.clone(), false)
+            .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+    }
+    if batch.schema().column_with_name("appended_at").is_some() {
+        let payload = ColumnPath::from("bytes");
+        properties = properties
+            .set_column_dictionary_enabled(payload.clone(), false)
+            .set_column_statistics_enabled(payload, EnabledStatistics::None);
+    }
+    Ok(properties.build())
+}
