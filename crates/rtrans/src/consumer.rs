@@ -187,6 +187,8 @@ impl Consumer {
     fn next_position(&self, id: Option<TransId>) -> Result<Position, Error> {
         let transid = id.map_or(0, TransId::get);
         if let Some(id) = id.filter(|id| Some(*id) > self.reader.last_seen()) {
+            // It may lie in memory still: then it has an id, and nobody has read it.
+            self.reader.refresh()?;
             // It may have been trimmed meanwhile, and be the last record of all.
             let last = TransId::new(self.reader.shelf().bounds().1.saturating_sub(1));
             if Some(id) > last {

@@ -12,7 +12,7 @@ use host::{Disk, Kind};
 
 use super::segment::{Head, Segment, data_path, look_at_head};
 use super::segment_head::SegmentHead;
-use super::shelf::Slot;
+use super::shelf::{Slot, in_line};
 use super::walk::{Beyond, Walk};
 use crate::control::Memory;
 use crate::error::{Corruption, Error};
@@ -275,7 +275,8 @@ impl Reading<'_> {
     /// Notes records that no file holds, and that were not trimmed: a file between two others is missing or damaged.
     fn note_gaps(&mut self, files: &[(u64, FileKind)]) -> Result<(), Error> {
         let trimmed = self.found.memory.first.max(1);
-        let slots = self.found.slots.clone();
+        // Files that a rollback has made void are no part of the line: what they held is missed by nobody.
+        let slots = in_line(self.found.slots.clone());
         if let Some(head) = slots.first().map(|slot| slot.head).filter(|head| head.first > trimmed) {
             let number = head.number.saturating_sub(1);
             self.note_lost(self.missing(number, files), trimmed, head.first);

@@ -276,7 +276,7 @@ fn missing(id: u64, line: &[Arc<Slot>]) -> Error {
 }
 
 /// Leaves out files all of whose records were taken over by a later one, after a rollback.
-fn in_line(slots: Vec<Arc<Slot>>) -> Vec<Arc<Slot>> {
+pub(crate) fn in_line(slots: Vec<Arc<Slot>>) -> Vec<Arc<Slot>> {
     let mut line: Vec<Arc<Slot>> = Vec::with_capacity(slots.len());
     for slot in slots {
         while line.last().is_some_and(|last| last.head.first >= slot.head.first) {
