@@ -4,6 +4,9 @@
 //! | Where | What |
 //! |---|---|
 //! | [`Plan`] | what is sealed, how it is cut, and where it goes |
+//! | [`Sealer`] | the loop that seals, one [`Step`] at a time |
+//! | [`Reading`] | chunks and the log's head as one line of [`Line`]s |
+//! | [`compact`] | many small chunks into one |
 //! | [`Store`] | where chunks lie, and whether it keeps what is written once |
 //! | [`ManifestChain`], [`Manifest`] | which chunks there are |
 //! | [`Error`], [`Halt`] | what can go wrong, and why sealing stopped |
@@ -11,28 +14,40 @@
 mod chain;
 mod chunk_id;
 mod column;
+mod compact;
 mod cut;
 mod disk_place;
 mod error;
 mod hex;
 mod json_path;
+mod line;
 mod manifest;
 mod parquet_file;
 mod place;
 mod plan;
+mod reading;
 mod remote_place;
+mod rows;
+mod scout;
+mod sealer;
+mod sealing;
 mod store;
 mod tables;
 mod time_text;
+mod verify;
 mod walk;
 
 pub use chain::ManifestChain;
 pub use chunk_id::ChunkId;
 pub use column::{Column, ColumnKind};
+pub use compact::{Compaction, compact};
 pub use cut::{Cut, Pending};
 pub use error::{Error, Halt};
 pub use json_path::JsonPath;
+pub use line::{Covered, Line};
 pub use manifest::{FileEntry, FileKind, Manifest};
 pub use place::{Created, Place};
 pub use plan::{Columns, Finality, Layout, Numbering, Parent, Plan, Retain, Table};
+pub use reading::Reading;
+pub use sealer::{Sealer, Source, Step};
 pub use store::{Checked, Store};

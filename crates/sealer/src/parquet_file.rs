@@ -1,10 +1,10 @@
 //! Tables as Parquet: sorted by block, compressed, and with what engines need to pass over what they do not want.
 //! Refuses to put anything of the moment into a file: the same table makes the same bytes.
 
-use arrow_array::RecordBatch;
+use arrow_array::{RecordBatch, RecordBatchReader};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::SortingColumn;
@@ -25,23 +25,36 @@ const CREATED_BY: &str = "loghold sealer 1";
 /// Texts and payloads: in statistics, more of a long value prunes nothing better.
 const STATISTICS_BYTES: usize = 32;
 
-/// The bytes of a file with this table, which is sorted by block already.
-pub(crate) fn encode(name: &str, batch: &RecordBatch) -> Result<Bytes, Error> {
+/// The bytes of a file with these rows, which are sorted by block already. There is at least one batch.
+pub(crate) fn encode(name: &str, batches: &[RecordBatch]) -> Result<Bytes, Error> {
+    let unwritten = |what: String| Error::damaged(name, format!("not written as Parquet: {what}"));
+    let first = batches.first().ok_or_else(|| unwritten("there is no table".to_owned()))?;
     let write = || -> Result<Vec<u8>, ParquetError> {
-        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties(batch)?))?;
-        writer.write(batch)?;
+        let mut writer = ArrowWriter::try_new(Vec::new(), first.schema(), Some(properties(first)?))?;
+        batches.iter().try_for_each(|batch| writer.write(batch))?;
         writer.into_inner()
     };
-    write().map(Bytes::from).map_err(|error| Error::damaged(name, format!("not written as Parquet: {error}")))
+    write().map(Bytes::from).map_err(|error| unwritten(error.to_string()))
 }
 
-/// The tables of a file, in order, a bounded number of rows each.
-pub(crate) fn decode(name: &str, bytes: Bytes) -> Result<Vec<RecordBatch>, Error> {
+/// Reads a whole file; one without rows as one empty batch, which still has the columns.
+pub(crate) fn read(name: &str, bytes: Bytes) -> Result<Vec<RecordBatch>, Error> {
+    let reader = reader(name, bytes)?;
+    let schema = reader.schema();
     let damaged =
-        |error: &dyn std::fmt::Display| Error::damaged(name, format!("no Parquet of ours: {error}"));
-    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|error| damaged(&error))?;
-    let reader = reader.with_batch_size(PAGE_ROWS).build().map_err(|error| damaged(&error))?;
-    reader.map(|batch| batch.map_err(|error| damaged(&error))).collect()
+        |error: arrow_schema::ArrowError| Error::damaged(name, format!("no Parquet of ours: {error}"));
+    let mut batches = reader.collect::<Result<Vec<_>, _>>().map_err(damaged)?;
+    if batches.is_empty() {
+        batches.push(RecordBatch::new_empty(schema));
+    }
+    Ok(batches)
+}
+
+/// Reads a file, a bounded number of rows at a time.
+pub(crate) fn reader(name: &str, bytes: Bytes) -> Result<ParquetRecordBatchReader, Error> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes);
+    let reader = builder.and_then(|builder| builder.with_batch_size(PAGE_ROWS).build());
+    reader.map_err(|error| Error::damaged(name, format!("no Parquet of ours: {error}")))
 }
 
 fn properties(batch: &RecordBatch) -> Result<WriterProperties, ParquetError> {

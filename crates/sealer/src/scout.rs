@@ -1,6 +1,7 @@
 //! Where the next chunk ends: a look ahead over the final records of a log.
 //! Refuses to look at a record twice while nothing that it builds on has changed.
 
+use std::collections::VecDeque;
 use std::time::SystemTime;
 
 use rtrans::{Reader, Record, TransId};
@@ -8,7 +9,7 @@ use rtrans::{Reader, Record, TransId};
 use crate::cut::Pending;
 use crate::error::Error;
 use crate::plan::{Finality, Numbering, Plan};
-use crate::sealing::{Behind, trimmed};
+use crate::sealing::{Behind, record_digest, trimmed};
 use crate::walk::{Walk, document};
 
 /// How far the look ahead has come.
@@ -27,7 +28,22 @@ pub(crate) struct Scout {
     open: Pending,
     open_block: Option<(u64, TransId)>,
     /// Blocks that were seen whole, and are final once so many follow: block and last record, with what lies before.
-    waiting: std::collections::VecDeque<(u64, TransId, Pending)>,
+    waiting: VecDeque<(u64, TransId, Pending)>,
+    /// The last record that was looked at.
+    seen: Option<(TransId, Seen)>,
+}
+
+/// By what a record is known again, also when one with the same bytes took its place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Seen {
+    digest: String,
+    appended_at: Option<SystemTime>,
+}
+
+impl Seen {
+    fn of(record: &Record) -> Seen {
+        Seen { digest: record_digest(record), appended_at: record.appended_at }
+    }
 }
 
 impl Scout {
@@ -40,13 +56,17 @@ impl Scout {
             whole_last: None,
             open: Pending::default(),
             open_block: None,
-            waiting: std::collections::VecDeque::new(),
+            waiting: VecDeque::new(),
+            seen: None,
         }
     }
 
-    /// Whether it still builds on what is there.
-    pub(crate) fn begins_at(&self, first: TransId) -> bool {
-        self.first == first
+    /// Whether it still builds on what is there: it began behind what is sealed now, and the last record that it saw is
+    /// still the same, so that nothing before was rolled back either.
+    pub(crate) fn is_on(&self, first: TransId, log: &Reader) -> bool {
+        let seen = self.seen.as_ref();
+        let is_there = |(id, mark): &(TransId, Seen)| matches!(log.read(*id), Ok(Some(record)) if Seen::of(&record) == *mark);
+        self.first == first && seen.is_none_or(is_there)
     }
 
     /// What waits to be sealed, as far as it is whole and final.
@@ -64,6 +84,7 @@ impl Scout {
     ) -> Result<Option<TransId>, Error> {
         self.settle(plan, mark);
         if !plan.cut.is_full(&self.whole) {
+            let mut seen = None;
             let first = self.first;
             for record in log.scan(self.next..) {
                 let record = record.map_err(|error| trimmed(first, error))?;
@@ -75,6 +96,10 @@ impl Scout {
                 if plan.cut.is_full(&self.whole) {
                     break;
                 }
+                seen = Some(record);
+            }
+            if let Some(record) = seen {
+                self.seen = Some((record.id, Seen::of(&record)));
             }
         }
         let is_chunk = plan.cut.is_full(&self.whole) || plan.cut.is_due(&self.whole, now);
@@ -113,7 +138,11 @@ impl Scout {
             (_, Finality::Mark) => mark == Some(newest_last) || plan.numbering == Numbering::OnePerBlock,
             (Numbering::Fields(_), Finality::Lag(_)) => false,
         };
-        if is_whole && self.waiting.is_empty() && !plan.cut.is_full(&self.whole) && is_final(newest, newest_last) {
+        if is_whole
+            && self.waiting.is_empty()
+            && !plan.cut.is_full(&self.whole)
+            && is_final(newest, newest_last)
+        {
             (self.whole, self.whole_last) = (self.open, Some(newest_last));
         }
     }

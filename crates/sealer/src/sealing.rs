@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use arrow_array::RecordBatch;
 use bytes::Bytes;
 use rtrans::{Reader, Record, TransId};
 use sha2::{Digest, Sha256};
@@ -10,7 +11,7 @@ use sha2::{Digest, Sha256};
 use crate::chunk_id::ChunkId;
 use crate::error::{Error, Halt};
 use crate::hex::hex;
-use crate::manifest::{FileEntry, Manifest, chunk_path};
+use crate::manifest::{FileEntry, FileKind, Manifest, chunk_path};
 use crate::parquet_file;
 use crate::plan::Plan;
 use crate::tables::{Filled, Row, Tables};
@@ -24,7 +25,7 @@ const CHUNKS_PER_TOP: usize = 1000;
 pub(crate) struct Made {
     pub(crate) manifest: Manifest,
     /// In the order in which they are written.
-    pub(crate) files: Vec<(String, Bytes)>,
+    pub(crate) files: Files,
 }
 
 /// What a chunk is made behind.
@@ -126,20 +127,30 @@ pub(crate) fn name(plan: &Plan, manifest: &mut Manifest, top_block: u64) -> Resu
     Ok(id)
 }
 
+/// The names and bytes of files, in the order in which they are written.
+pub(crate) type Files = Vec<(String, Bytes)>;
+
+/// The files of filled tables.
+fn encode(tables: Vec<Filled>) -> Result<(Files, BTreeMap<String, FileEntry>), Error> {
+    encode_all(tables.into_iter().map(|table| (table.file, table.kind, vec![table.batch])).collect())
+}
+
 /// The files of tables, `blocks.parquet` last: in SQD's layout it says that the chunk is complete.
-pub(crate) fn encode(tables: Vec<Filled>) -> Result<(Vec<(String, Bytes)>, BTreeMap<String, FileEntry>), Error> {
+pub(crate) fn encode_all(
+    tables: Vec<(String, FileKind, Vec<RecordBatch>)>,
+) -> Result<(Files, BTreeMap<String, FileEntry>), Error> {
     let (mut files, mut entries) = (Vec::new(), BTreeMap::new());
-    for table in tables {
-        let bytes = parquet_file::encode(&table.file, &table.batch)?;
+    for (name, kind, batches) in tables {
+        let bytes = parquet_file::encode(&name, &batches)?;
         let entry = FileEntry {
             blake3: hex(blake3::hash(&bytes).as_bytes()),
             bytes: bytes.len() as u64,
-            kind: table.kind,
-            rows: table.batch.num_rows() as u64,
+            kind,
+            rows: batches.iter().fold(0, |sum, batch| sum.saturating_add(batch.num_rows() as u64)),
             sha256: hex(&Sha256::digest(&bytes)),
         };
-        entries.insert(table.file.clone(), entry);
-        files.push((table.file, bytes));
+        entries.insert(name.clone(), entry);
+        files.push((name, bytes));
     }
     files.sort_by_key(|(name, _)| (name == "blocks.parquet", name.clone()));
     Ok((files, entries))

@@ -26,6 +26,28 @@ pub(crate) fn micros_of_rfc3339(text: &str) -> Option<i64> {
     Some((minutes * 60 + second) * 1_000_000 + micros)
 }
 
+/// The text of a time in UTC, with six digits behind the second where it is not whole.
+pub(crate) fn rfc3339_of_micros(micros: i64) -> String {
+    let (seconds, fraction) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+    let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = date_of(days);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    let fraction = if fraction == 0 { String::new() } else { format!(".{fraction:06}") };
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
+}
+
+/// The inverse of `days_since_1970`.
+fn date_of(days: i64) -> (i64, i64, i64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (era * 400 + year + i64::from(month <= 2), month, day)
+}
+
 fn digits(text: &str, count: usize) -> Option<i64> {
     (text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())).then(|| text.parse().ok())?
 }
@@ -75,6 +97,7 @@ mod tests {
             ("2023-07-13T19:38:11+02:00", 1_689_269_891_000_000),
         ] {
             assert_eq!(micros_of_rfc3339(text), Some(micros), "{text}");
+            assert_eq!(micros_of_rfc3339(&rfc3339_of_micros(micros)), Some(micros), "{text}");
         }
     }
 

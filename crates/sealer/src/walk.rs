@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::column::whole;
 use crate::error::Halt;
+use crate::json_path::JsonPath;
 use crate::plan::{Numbering, Parent, Plan};
 
 /// Longer payloads are not read as JSON: their values would take many times their size.
@@ -50,12 +51,26 @@ impl Walk {
         Walk { least, last_hash }
     }
 
-    /// Places the next record.
+    /// Places the next record, and checks its link.
     pub(crate) fn step(
         &mut self,
         plan: &Plan,
         id: TransId,
         type_no: u32,
+        document: &Document,
+    ) -> Result<Placed, Halt> {
+        let placed = self.step_unlinked(plan, id, document)?;
+        if let (Some(parent), Some(Ok(value))) = (&plan.parent, document) {
+            self.link(parent, id, type_no, value, placed.block)?;
+        }
+        Ok(placed)
+    }
+
+    /// Places the next record.
+    pub(crate) fn step_unlinked(
+        &mut self,
+        plan: &Plan,
+        id: TransId,
         document: &Document,
     ) -> Result<Placed, Halt> {
         let placed = match &plan.numbering {
@@ -65,30 +80,15 @@ impl Walk {
                 let block = block.filter(|block| *block < u64::MAX).ok_or(Halt::NumberTooLarge { id })?;
                 Placed { block, misfit: None }
             }
-            Numbering::Fields(fields) => {
-                let number = document.as_ref().ok_or_else(String::new).and_then(|document| match document {
-                    Ok(value) => fields
-                        .iter()
-                        .find_map(|field| field.find(value))
-                        .and_then(whole)
-                        .and_then(|number| u64::try_from(number).ok())
-                        .filter(|number| *number < u64::MAX)
-                        .ok_or_else(|| "it names no block".to_owned()),
-                    Err(reason) => Err(reason.clone()),
-                });
-                match number {
-                    Ok(block) => Placed { block, misfit: None },
-                    Err(misfit) => Placed { block: self.least, misfit: Some(misfit) },
-                }
-            }
+            Numbering::Fields(fields) => match named_block(fields, document) {
+                Ok(block) => Placed { block, misfit: None },
+                Err(misfit) => Placed { block: self.least, misfit: Some(misfit) },
+            },
         };
         if placed.block < self.least {
             return Err(Halt::NumberFell { id, found: placed.block, least: self.least });
         }
         self.least = placed.block;
-        if let (Some(parent), Some(Ok(value))) = (&plan.parent, document) {
-            self.link(parent, id, type_no, value, placed.block)?;
-        }
         Ok(placed)
     }
 
@@ -103,7 +103,7 @@ impl Walk {
         if fields.type_no.is_some_and(|of| of != type_no) {
             return Ok(());
         }
-        let text = |field: &crate::json_path::JsonPath| field.find(value).and_then(Value::as_str);
+        let text = |field: &JsonPath| field.find(value).and_then(Value::as_str);
         let (hash, parent) = (text(&fields.hash), text(&fields.parent));
         let (hash, parent) = match (hash, parent) {
             (Some(hash), Some(parent)) => (hash, parent),
@@ -118,6 +118,18 @@ impl Walk {
         self.last_hash = Some(hash.to_owned());
         Ok(())
     }
+}
+
+/// The block that a record names, or why it names none.
+fn named_block(fields: &[JsonPath], document: &Document) -> Result<u64, String> {
+    let document = match document {
+        Some(Ok(document)) => document,
+        Some(Err(reason)) => return Err(reason.clone()),
+        None => return Err("it was not read as JSON".to_owned()),
+    };
+    let number = fields.iter().find_map(|field| field.find(document)).and_then(whole);
+    let number = number.and_then(|number| u64::try_from(number).ok()).filter(|number| *number < u64::MAX);
+    number.ok_or_else(|| "it names no block".to_owned())
 }
 
 #[cfg(test)]
