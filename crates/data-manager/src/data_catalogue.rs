@@ -5,7 +5,9 @@ mod disks;
 mod effects;
 mod entry;
 mod goal;
+mod leases;
 mod queue;
+mod report_leases;
 mod report_status;
 mod reports;
 mod roster;
@@ -23,8 +25,9 @@ use crate::cancel::Cancel;
 use crate::chunk_ref::{ChunkRef, Places, Resident, Wake};
 use crate::data_chunk::{BlockRange, ChunkId, DatasetId};
 use crate::download_error::DownloadError;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::event::{Events, Watch};
+use crate::lease::{Lease, LeaseStatus, milliseconds_of};
 use crate::record::Record;
 use crate::snapshot::{Published, RangeView, Snapshot};
 use crate::status::{ChunkProgress, ChunkStatus, PinStatus, Totals};
@@ -35,9 +38,13 @@ pub(crate) use self::disks::{Disks, Room};
 pub(crate) use self::effects::{Action, Effects, Intent};
 pub(crate) use self::entry::{End, Wanted};
 use self::goal::Goal;
+pub(crate) use self::leases::{LeaseChange, LeaseWork, Loaded, Moment};
 pub(crate) use self::queue::{Turn, UNKNOWN_BYTES};
 use self::roster::Roster;
 use self::state::State;
+
+/// How long a disk may take to write down a lease.
+const LEASE_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// Wakes the loop. Dropped pins call it, on any thread.
 #[derive(Debug, Default)]
@@ -73,6 +80,8 @@ pub(crate) struct DataCatalogue {
     state: Mutex<State>,
     /// Tells threads that wait for a chunk that some chunk changed.
     changed: Condvar,
+    /// Tells tasks the same.
+    told: Notify,
     /// What readers see: they take no lock.
     published: Published,
     events: Events,
@@ -90,6 +99,8 @@ pub(crate) struct Found {
     pub(crate) unwanted: Vec<Record>,
     /// Staged parts: of which chunk, where, and how many bytes.
     pub(crate) staged: Vec<(ChunkId, u16, u64)>,
+    /// Leases, as they are in each data directory.
+    pub(crate) leases: Vec<Loaded>,
 }
 
 impl DataCatalogue {
@@ -113,6 +124,8 @@ impl DataCatalogue {
         let snapshot = roster.changed().unwrap_or_default();
         let started = clock.monotonic();
         let mut state = State::new(roster, disks, last_sequence, chunks_in_flight_max);
+        // Before anything may be removed.
+        state.leases.load(found.leases, milliseconds_of(clock.wall()));
         for record in found.unwanted {
             state.found_unwanted(record, Duration::ZERO);
         }
@@ -122,6 +135,7 @@ impl DataCatalogue {
         DataCatalogue {
             state: Mutex::new(state),
             changed: Condvar::new(),
+            told: Notify::new(),
             published: Published::new(snapshot),
             events: Events::new(),
             bell,
@@ -163,6 +177,7 @@ impl DataCatalogue {
         }
         if is_news {
             self.changed.notify_all();
+            self.told.notify_waiters();
         }
         self.events.send_all(effects.events);
         if effects.wakes {
@@ -241,6 +256,80 @@ impl DataCatalogue {
             let waited = self.changed.wait_timeout_while(state, left, |state| state.changes == seen);
             drop(waited.unwrap_or_else(PoisonError::into_inner));
         }
+    }
+
+    // ---- leases ----
+
+    /// Now by both clocks.
+    fn moment(&self) -> Moment {
+        Moment { now: self.now(), wall_ms: milliseconds_of(self.clock.wall()) }
+    }
+
+    pub(crate) fn take_lease(
+        &self,
+        names: (&str, &str),
+        chunks: &[ChunkRef],
+        lifetime: Duration,
+    ) -> Result<LeaseChange> {
+        let at = self.moment();
+        self.change(|state, _, effects| state.take_lease(names, chunks, lifetime, at, effects))
+    }
+
+    pub(crate) fn renew_lease(&self, lease: &Lease, lifetime: Duration) -> Result<LeaseChange> {
+        let at = self.moment();
+        self.change(|state, _, effects| {
+            effects.wakes = true;
+            state.leases.renew(lease, lifetime, at)
+        })
+    }
+
+    pub(crate) fn release_lease(&self, lease: &Lease) -> Result<LeaseChange> {
+        self.change(|state, _, effects| {
+            effects.wakes = true;
+            state.leases.release(lease)
+        })
+    }
+
+    pub(crate) fn break_lease(&self, name: &str) -> Result<LeaseChange> {
+        self.change(|state, _, effects| {
+            effects.wakes = true;
+            state.leases.break_by_name(name)
+        })
+    }
+
+    /// Waits until a lease is written or removed everywhere, blocking the thread.
+    pub(crate) fn wait_lease(&self, change: LeaseChange) -> Result<Lease> {
+        let outcome = self.wait_for(LEASE_TIME_MAX, |_| change.outcome.get().cloned());
+        told_lease(change.lease, outcome)
+    }
+
+    /// The same for a task.
+    pub(crate) async fn lease_noted_in_task(&self, change: LeaseChange) -> Result<Lease> {
+        loop {
+            let mut told = std::pin::pin!(self.told.notified());
+            told.as_mut().enable();
+            if let Some(outcome) = change.outcome.get() {
+                return told_lease(change.lease, Some(outcome.clone()));
+            }
+            told.await;
+        }
+    }
+
+    pub(crate) fn leases(&self) -> Vec<LeaseStatus> {
+        let at = self.moment();
+        self.lock().lease_statuses(at)
+    }
+
+    pub(crate) fn lease_noted(&self, work: &LeaseWork, result: std::result::Result<(), (ErrorKind, String)>) {
+        self.change(|state, now, effects| state.lease_noted(work, result, now, effects));
+    }
+
+    /// Nobody writes leases any more.
+    pub(crate) fn close_leases(&self) {
+        self.change(|state, _, effects| {
+            state.leases.close();
+            effects.is_news = true;
+        });
     }
 
     // ---- what is going on ----
@@ -387,6 +476,16 @@ impl DataCatalogue {
     /// Gives the id back; `found` is the record of a directory that is whole.
     pub(crate) fn judged(&self, id: ChunkId, task: u64, found: Option<Record>) {
         self.change(|state, now, effects| state.judged((id, task), found, now, effects));
+    }
+}
+
+/// How a change of a lease ended. `None`: nothing was heard of it in time.
+fn told_lease(lease: Lease, outcome: Option<std::result::Result<(), (ErrorKind, String)>>) -> Result<Lease> {
+    let failed = |kind, reason: &str| Err(Error::new(kind, format!("the lease {}: {reason}", lease.name)));
+    match outcome {
+        Some(Ok(())) => Ok(lease),
+        Some(Err((kind, reason))) => failed(kind, &reason),
+        None => failed(ErrorKind::TimedOut, "the disk did not answer in time"),
     }
 }
 

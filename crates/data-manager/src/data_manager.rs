@@ -34,6 +34,8 @@ use crate::status::{ChunkProgress, ChunkStatus, PinStatus, SourceStatus, Totals}
 use crate::tasks_manager::{Rounds, TasksManager};
 use crate::verify::{self, Verification, Verify};
 
+mod leasing;
+
 /// Chunks in one assignment; more are refused before anything is touched.
 const ASSIGNMENT_CHUNKS_MAX: usize = 4 << 20;
 
@@ -502,6 +504,7 @@ fn open_dirs(options: &Options, disks: Vec<Disk>, bell: &Arc<Bell>) -> Result<Op
         opened.found.ready.extend(found.ready);
         opened.found.unwanted.extend(found.unwanted);
         opened.found.staged.extend(found.staged);
+        opened.found.leases.extend(found.leases);
     }
     if opened.dirs.len() > 1 {
         opened.found.ready.sort_by_key(|resident| resident.order());

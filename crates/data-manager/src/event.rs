@@ -42,6 +42,8 @@ pub enum Event {
         /// What is wrong with it.
         reason: String,
     },
+    /// A lease has ended: it was released or broken, or its time was over. What it alone held back goes now.
+    LeaseEnded(String),
     /// Every chunk of this assignment is ready and all others are gone or draining.
     Applied(String),
     /// Downloads into a data directory wait.

@@ -11,6 +11,8 @@ pub(crate) const STAGING: &str = ".staging";
 pub(crate) const TRASH: &str = ".trash";
 /// Chunks whose bytes are not what was published, kept for a look.
 pub(crate) const QUARANTINE: &str = ".quarantine";
+/// Named pins that outlive the process, one file each.
+pub(crate) const LEASES: &str = ".leases";
 /// The file whose lock says who owns the data directory.
 pub(crate) const LOCK: &str = "LOCK";
 /// Where the compact index lies.

@@ -70,6 +70,7 @@
 //! | [`assignment`] | the whole wanted set in one call |
 //! | [`options`] | limits, addresses, mirrors |
 //! | [`event`], [`status`] | what happens, and what is |
+//! | [`lease`] | named pins that survive a restart |
 //! | [`verify`] | reading back what is on disk |
 //! | [`data_source`], [`sources`] | where files come from; the trait to bring your own |
 //!
@@ -81,6 +82,7 @@ pub mod data_manager;
 pub mod data_source;
 pub mod error;
 pub mod event;
+pub mod lease;
 pub mod options;
 pub mod sources;
 pub mod status;
@@ -107,6 +109,7 @@ mod io_task;
 mod job;
 mod lanes;
 mod layout;
+mod lease_file;
 mod local_data_source;
 mod manifest;
 mod part_map;
@@ -119,6 +122,7 @@ mod scan;
 mod snapshot;
 mod staging;
 mod staging_progress;
+mod summed_json;
 mod sync;
 mod tasks_manager;
 mod window;

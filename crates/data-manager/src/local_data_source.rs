@@ -11,10 +11,12 @@ use host::{DirLock, Disk, Kind, LockError};
 
 use crate::catalogue_file::{self, CatalogueFile};
 use crate::chunk_ref::Places;
-use crate::data_catalogue::{End, Found};
+use crate::data_catalogue::{End, Found, Loaded};
 use crate::data_chunk::ChunkId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout;
+use crate::lease::LeaseRecord;
+use crate::lease_file::{self, FoundLease};
 use crate::manifest::Manifest;
 use crate::publisher::SINGLE_SYNCS_MAX;
 use crate::record::Record;
@@ -49,7 +51,7 @@ impl LocalDataSource {
         let shown = disk.root().display().to_string();
         let lock = disk.lock(Path::new(layout::LOCK)).map_err(|error| lock_error(&shown, error))?;
         let failed = |error| Error::io(format!("opening the data directory {shown}"), error);
-        for name in [layout::STAGING, layout::TRASH, layout::QUARANTINE, layout::CATALOGUE] {
+        for name in [layout::STAGING, layout::TRASH, layout::QUARANTINE, layout::CATALOGUE, layout::LEASES] {
             disk.create_dir_all(Path::new(name)).map_err(failed)?;
         }
         let found_aside = last_aside(&disk).map_err(failed)?;
@@ -69,7 +71,7 @@ impl LocalDataSource {
         let mut contents = catalogue_file::read(&self.disk, self.dir, places)?;
         let ready = std::mem::take(&mut contents.ready);
         let unwanted = std::mem::take(&mut contents.unwanted);
-        let mut found = Found { ready, unwanted, staged: Vec::new() };
+        let mut found = Found { ready, unwanted, leases: self.leases()?, ..Found::default() };
         let promised = std::mem::take(&mut contents.promised);
         let mut kept = Vec::new();
         for record in promised {
@@ -136,6 +138,19 @@ impl LocalDataSource {
             Err(error) if is_absent(&error) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// What lies among the leases. Those that cannot be read count too: see [`Loaded`].
+    fn leases(&self) -> io::Result<Vec<Loaded>> {
+        let found = lease_file::read_all(&self.disk)?;
+        let loaded = found.into_iter().map(|found| match found {
+            FoundLease::Good(record) => Loaded { record, dir: self.dir, damage: None },
+            FoundLease::Damaged(name, reason) => {
+                tracing::warn!(data_dir = %self.disk.root().display(), lease = %name, %reason, "a lease cannot be read: nothing is removed here until it is broken");
+                Loaded { record: LeaseRecord::unreadable(&name), dir: self.dir, damage: Some(reason) }
+            }
+        });
+        Ok(loaded.collect())
     }
 
     fn staged(&self) -> io::Result<Vec<(ChunkId, u16, u64)>> {

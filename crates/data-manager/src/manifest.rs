@@ -8,16 +8,13 @@ use crate::data_chunk::{BlockRange, ChunkId, DatasetId, hex_id, parse_hex_id};
 use crate::data_source::redacted;
 use crate::digest::{hex_digest, parse_hex_digest};
 use crate::file_name::{check_file_names, shown};
+use crate::summed_json;
 
 const FORMAT: u32 = 1;
 /// Twice what 64 files with the longest names and URLs take.
 const BYTES_MAX: usize = 1 << 20;
 /// A longer URL is left out; the chunk's descriptor has it.
 const URL_BYTES_MAX: usize = 4096;
-/// What stands around the sum, which is the document's last field.
-const CHECK_BEFORE: &[u8] = b",\n  \"check\": \"";
-const CHECK_AFTER: &[u8] = b"\"\n}\n";
-
 /// What a published chunk holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Manifest {
@@ -83,13 +80,7 @@ impl Manifest {
             files: self.files.iter().map(DocumentFile::of).collect(),
             published_unix: self.published_unix,
         };
-        let mut bytes = serde_json::to_vec_pretty(&document).expect("numbers, strings and lists become JSON");
-        bytes.truncate(bytes.len().saturating_sub(b"\n}".len()));
-        let sum = crc32fast::hash(&bytes);
-        bytes.extend_from_slice(CHECK_BEFORE);
-        bytes.extend_from_slice(format!("{sum:08x}").as_bytes());
-        bytes.extend_from_slice(CHECK_AFTER);
-        bytes
+        summed_json::encode(&document)
     }
 
     /// Reads a document; the message says what is wrong with it.
@@ -97,7 +88,7 @@ impl Manifest {
         if bytes.len() > BYTES_MAX {
             return Err(format!("it has {} bytes, and at most {BYTES_MAX} are read", bytes.len()));
         }
-        check_sum(bytes)?;
+        summed_json::check_sum(bytes)?;
         let document: Document = serde_json::from_slice(bytes)
             .map_err(|error| format!("it is not a chunk's document: {error}"))?;
         document.checked()
@@ -145,20 +136,6 @@ impl DocumentFile {
         let blake3 = digest(&self.blake3, "blake3")?;
         let sha256 = self.sha256.as_deref().map(|text| digest(text, "sha256")).transpose()?;
         Ok(ManifestFile { name: self.name, size: self.size, blake3, sha256, url: self.url })
-    }
-}
-
-/// The sum covers every byte before the comma that precedes it, so that anybody can check it without our encoder.
-fn check_sum(bytes: &[u8]) -> Result<(), String> {
-    let not_ours = "it does not end in the field `check`: it is cut off, or another program wrote it";
-    let rest = bytes.strip_suffix(CHECK_AFTER).ok_or(not_ours)?;
-    let (rest, found) = rest.split_last_chunk::<8>().ok_or(not_ours)?;
-    let covered = rest.strip_suffix(CHECK_BEFORE).ok_or(not_ours)?;
-    let sum = format!("{:08x}", crc32fast::hash(covered));
-    if found == sum.as_bytes() {
-        Ok(())
-    } else {
-        Err(format!("its sum is {sum}, but its `check` says {}", shown(&String::from_utf8_lossy(found))))
     }
 }
 

@@ -11,10 +11,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::catalogue_file::{CatalogueFile, RewriteError};
 use crate::chunk_ref::Resident;
-use crate::data_catalogue::{DataCatalogue, Intent};
+use crate::data_catalogue::{DataCatalogue, Intent, LeaseWork};
 use crate::download_error::{DownloadError, DownloadErrorKind};
+use crate::error::ErrorKind;
 use crate::job::Job;
 use crate::layout;
+use crate::lease_file::{self, LeaseFault};
 use crate::local_data_source::{LocalDataSource, chunk_path};
 use crate::manifest::{Manifest, ManifestFile};
 use crate::pool::Pool;
@@ -38,6 +40,8 @@ pub(crate) enum Work {
     Note(Vec<Intent>),
     /// A chunk's directory was moved away. The answer is whether that is durable: only then may its files go.
     Gone { record: Record, reply: oneshot::Sender<bool> },
+    /// Write or remove the file of a lease.
+    Lease(LeaseWork),
     /// Fold the journal into a new snapshot, if that is worth it, and say when.
     Rest(oneshot::Sender<()>),
 }
@@ -107,16 +111,22 @@ impl Publisher {
         let mut publish = Vec::new();
         let mut intents = Vec::new();
         let mut gone = Vec::new();
+        let mut leases = Vec::new();
         let mut rests = Vec::new();
         for work in batch {
             match work {
                 Work::Publish { job, reply } => publish.push((job, reply)),
                 Work::Note(more) => intents.extend(more),
+                Work::Lease(lease) => leases.push(lease),
                 Work::Gone { record, reply } => gone.push((record, reply)),
                 Work::Rest(reply) => rests.push(reply),
             }
         }
         self.note(&intents);
+        for lease in &leases {
+            let written = self.write_lease(lease);
+            self.catalogue.lease_noted(lease, written);
+        }
         if !publish.is_empty() {
             self.publish(publish);
         }
@@ -165,6 +175,29 @@ impl Publisher {
             Err(error) => {
                 tracing::warn!(%error, "a deletion could not be written down, and waits");
                 self.catalogue.not_noted(mine);
+            }
+        }
+    }
+
+    /// Writes or removes the file of a lease, durably.
+    fn write_lease(&mut self, lease: &LeaseWork) -> Result<(), (ErrorKind, String)> {
+        if let Some(reason) = &self.poison {
+            let message = format!("the data directory takes no more writes until restarted: {reason}");
+            return Err((ErrorKind::Io, message));
+        }
+        let disk = self.source.disk();
+        let written = match &lease.bytes {
+            Some(bytes) => lease_file::write(disk, &lease.name, bytes),
+            None => lease_file::remove(disk, &lease.name),
+        };
+        match written {
+            Ok(()) => Ok(()),
+            Err(LeaseFault::Sync(error)) => Err((ErrorKind::Io, self.poisoned("syncing a lease", &error))),
+            Err(LeaseFault::Refused(error)) => {
+                let is_full =
+                    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+                let kind = if is_full { ErrorKind::Full } else { ErrorKind::Io };
+                Err((kind, format!("writing its file: {error}")))
             }
         }
     }

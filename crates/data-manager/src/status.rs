@@ -79,6 +79,8 @@ pub struct ChunkStatus {
     pub pins: usize,
     /// How long it has been pinned without a break.
     pub pinned_for: Option<Duration>,
+    /// The names of the leases that hold it.
+    pub leases: Vec<String>,
     /// Where its files are, when it is ready.
     pub path: Option<PathBuf>,
 }

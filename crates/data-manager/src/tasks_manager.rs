@@ -187,7 +187,9 @@ async fn run(work: Rounds, publishers: Vec<Publisher>, stop: Cancel, bell: Arc<B
             start(&work, action, &mut tasks).await;
         }
         let wait = work.shared.catalogue.next_time();
+        // Whichever comes first, the same follows; in this order, so that a seed of the simulation says all.
         tokio::select! {
+            biased;
             () = stop.cancelled() => break,
             () = bell.rung() => {}
             Some(ended) = tasks.join_next() => report_panic(ended),
@@ -199,6 +201,7 @@ async fn run(work: Rounds, publishers: Vec<Publisher>, stop: Cancel, bell: Arc<B
     // A deletion that was called just before the end must not be undone by the next start.
     note(&work.targets, work.shared.catalogue.take_intents()).await;
     rest(&work.targets).await;
+    work.shared.catalogue.close_leases();
     drop(work);
     while publishing.join_next().await.is_some() {}
 }
@@ -237,6 +240,12 @@ async fn start(work: &Rounds, action: Action, tasks: &mut JoinSet<()>) {
         }
         Action::Discard { task, id, dir } => {
             target(dir).map(|target| IoTask::discard(shared, target, task, id))
+        }
+        Action::Lease(lease) => {
+            if let Some(target) = target(lease.dir) {
+                target.publisher.give(Work::Lease(lease)).await;
+            }
+            None
         }
         Action::Note(intents) => {
             note(&work.targets, intents).await;

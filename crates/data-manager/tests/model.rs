@@ -2,6 +2,9 @@
 //! Refuses to hide its luck: every seed is printed. `LOGHOLD_SEED` runs one, `LOGHOLD_STEPS` sets how many steps in all.
 
 #[cfg(test)]
+#[path = "model/leases.rs"]
+mod leases;
+#[cfg(test)]
 #[path = "model/look.rs"]
 mod look;
 #[cfg(test)]
@@ -59,7 +62,7 @@ fn the_same_seed_tells_the_same_story() {
         walk.run(1_000);
         walk.story
     };
-    for seed in [3, 4] {
+    for seed in [2, 4] {
         println!("LOGHOLD_SEED={seed}");
         let (one, other) = (story(seed), story(seed));
         for (one, other) in one.iter().zip(&other) {

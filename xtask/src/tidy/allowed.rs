@@ -33,6 +33,11 @@ pub(super) const ALLOWED: &[Allowed] = &[
         reason: "the one lock around the state",
     },
     Allowed {
+        file: "crates/data-manager/src/data_catalogue/leases.rs",
+        kinds: &[Locks],
+        reason: "how a change of a lease ended, set once and read by whoever waits for it",
+    },
+    Allowed {
         file: "crates/data-manager/src/data_manager.rs",
         kinds: &[Locks, Spawns],
         reason: "the limits, which a caller may change while the loop reads them; the look after a start is handed to \

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::cancel::Cancel;
 use crate::chunk_ref::Resident;
 use crate::data_catalogue::entry::{End, Wanted};
+use crate::data_catalogue::leases::LeaseWork;
 use crate::data_chunk::ChunkId;
 use crate::event::Event;
 use crate::record::Record;
@@ -43,6 +44,8 @@ pub(crate) enum Action {
     Discard { task: u64, id: ChunkId, dir: u16 },
     /// Make intents durable, in this order.
     Note(Vec<Intent>),
+    /// Write or remove the file of a lease.
+    Lease(LeaseWork),
 }
 
 /// What must survive a crash.

@@ -30,14 +30,19 @@ impl State {
         let is_asked =
             |resident: &&Arc<Resident>| which(resident.id(), resident.dataset_id(), &resident.block_range());
         let ready = self.roster.residents().filter(is_asked).map(|resident| resident_status(resident, clock));
-        on_their_way.chain(ready).collect()
+        on_their_way.chain(ready).map(|status| self.with_leases(status)).collect()
+    }
+
+    fn with_leases(&self, status: ChunkStatus) -> ChunkStatus {
+        ChunkStatus { leases: self.leases.holding(&status.id), ..status }
     }
 
     pub(crate) fn status(&self, now: Duration, clock: &CoarseClock, id: &ChunkId) -> Option<ChunkStatus> {
-        match self.roster.get(id) {
+        let status = match self.roster.get(id) {
             Some(resident) => Some(resident_status(resident, clock)),
             None => self.entries.get(id).and_then(|entry| entry_status(id, entry, now)),
-        }
+        };
+        status.map(|status| self.with_leases(status))
     }
 
     /// The downloads under way.
@@ -154,6 +159,7 @@ fn entry_status(id: &ChunkId, entry: &Entry, now: Duration) -> Option<ChunkStatu
         pins,
         pinned_for: None,
         path: None,
+        leases: Vec::new(),
     })
 }
 
@@ -177,5 +183,6 @@ fn resident_status(resident: &Arc<Resident>, clock: &CoarseClock) -> ChunkStatus
         pins,
         pinned_for,
         path: Some(resident.path()),
+        leases: Vec::new(),
     }
 }

@@ -10,6 +10,7 @@ use crate::data_catalogue::disks::Disks;
 use crate::data_catalogue::effects::{Action, Effects, Intent};
 use crate::data_catalogue::entry::{Actual, Content, End, Entry, Wanted};
 use crate::data_catalogue::goal::Goal;
+use crate::data_catalogue::leases::Leases;
 use crate::data_catalogue::queue::Queue;
 use crate::data_catalogue::roster::Roster;
 use crate::data_chunk::{ChunkId, hex_id};
@@ -39,9 +40,10 @@ pub(crate) struct State {
     pub(super) queue: Queue,
     pub(crate) disks: Disks,
     pub(crate) goal: Option<Goal>,
+    pub(crate) leases: Leases,
     /// Staged parts found at start that nobody has asked for yet: where, and how many bytes.
     pub(super) leftovers: BTreeMap<ChunkId, (u16, u64)>,
-    /// Hidden chunks whose pins may be held or whose intent is not on disk yet.
+    /// Hidden chunks that a pin or a lease may hold, or whose intent is not on disk yet.
     pub(super) retired: HashSet<ChunkId>,
     /// Hidden chunks that may be removed now, and left-overs in staging that nobody wants. Some may have changed since.
     pub(super) removals: VecDeque<ChunkId>,
@@ -89,6 +91,7 @@ impl State {
             queue: Queue::default(),
             disks,
             goal: None,
+            leases: Leases::default(),
             leftovers: BTreeMap::new(),
             retired: HashSet::new(),
             removals: VecDeque::new(),
@@ -348,6 +351,9 @@ impl State {
         if !self.intents.is_empty() {
             return Some(Action::Note(self.intents.drain(..).collect()));
         }
+        if let Some(work) = self.leases.next_work(now) {
+            return Some(Action::Lease(work));
+        }
         if self.removing < REMOVING_MAX
             && let Some(action) = self.next_removal(now)
         {
@@ -389,6 +395,11 @@ impl State {
             let task = self.next_task();
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             let (action, record) = match &entry.actual {
+                Actual::Retired { record, .. } if self.leases.is_held(&id, record.dir) => {
+                    // Until the lease ends, which is when all of these are looked at again.
+                    self.retired.insert(id);
+                    continue;
+                }
                 // It may have been wanted, pinned and deleted anew since it was put in line.
                 Actual::Retired { resident, record, end, is_recorded: true }
                     if resident.strong_count() == 0 =>
@@ -409,12 +420,12 @@ impl State {
         None
     }
 
-    /// Looks for hidden chunks whose last pin is gone. To be called after a pin was dropped.
+    /// Looks for hidden chunks that nothing holds any more. To be called after a pin was dropped or a lease has ended.
     pub(crate) fn collect_unpinned(&mut self) {
-        let entries = &self.entries;
+        let (entries, leases) = (&self.entries, &self.leases);
         let is_free = |id: &ChunkId| match entries.get(id).map(|entry| &entry.actual) {
-            Some(Actual::Retired { resident, is_recorded, .. }) => {
-                *is_recorded && resident.strong_count() == 0
+            Some(Actual::Retired { resident, is_recorded, record, .. }) => {
+                *is_recorded && resident.strong_count() == 0 && !leases.is_held(id, record.dir)
             }
             _ => false,
         };
@@ -491,7 +502,8 @@ impl State {
         let can_remove = self.removing < REMOVING_MAX;
         let removals = self.removals_later.first().filter(|_| can_remove).map(|&(at, _)| at);
         let intents = self.intents_later.front().map(|(at, _)| *at);
-        [downloads, leftovers, drops, removals, intents].into_iter().flatten().min()
+        let leases = self.leases.next_time();
+        [downloads, leftovers, drops, removals, intents, leases].into_iter().flatten().min()
     }
 
     fn drop_old_leftovers(&mut self, now: Duration) {

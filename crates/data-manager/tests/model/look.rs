@@ -27,7 +27,7 @@ pub(crate) fn look_at(sim: &SimDisk, chunk: &ChunkRef) -> Look {
 }
 
 /// Each file must be, to the byte, what the source has or once had.
-fn look(disk: &Disk, number: u8, path: &Path) -> Look {
+pub(crate) fn look(disk: &Disk, number: u8, path: &Path) -> Look {
     for (name, _) in files(number) {
         let bytes = match patient(|| read(disk, &path.join(name))) {
             Ok(bytes) => bytes,

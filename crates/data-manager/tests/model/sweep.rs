@@ -52,7 +52,16 @@ fn a_run_that_left_everything_behind(walk: &mut Walk) {
     walk.come_to_rest();
 }
 
-pub(crate) const SCENES: [Scene; 7] = [
+fn two_leases_on_deleted_chunks(walk: &mut Walk) {
+    two_chunks(walk);
+    walk.take_lease(2);
+    walk.take_lease(12);
+    walk.delete(2);
+    walk.delete(12);
+    walk.come_to_rest();
+}
+
+pub(crate) const SCENES: [Scene; 10] = [
     Scene {
         name: "the publication of a chunk",
         prepare: nothing,
@@ -89,6 +98,31 @@ pub(crate) const SCENES: [Scene; 7] = [
             walk.come_to_rest();
             walk.download(2);
             walk.unpin_all();
+            walk.come_to_rest();
+        },
+    },
+    Scene {
+        name: "the taking of a lease and the deletion of its chunk",
+        prepare: two_chunks,
+        act: |walk| {
+            walk.take_lease(2);
+            walk.delete(2);
+            walk.come_to_rest();
+        },
+    },
+    Scene {
+        name: "the end of a lease that held deleted chunks back",
+        prepare: two_leases_on_deleted_chunks,
+        act: |walk| {
+            walk.release_lease();
+            walk.come_to_rest();
+        },
+    },
+    Scene {
+        name: "a start with leases",
+        prepare: two_leases_on_deleted_chunks,
+        act: |walk| {
+            walk.restart(End::Killed);
             walk.come_to_rest();
         },
     },

@@ -12,6 +12,7 @@ use data_manager::data_source::SourceErrorKind;
 use data_manager::verify::Verify;
 use host::sim::{Fault, Times};
 
+use crate::leases::Promises;
 use crate::look::Look;
 use crate::oracle::{End, Oracle, Wish};
 use crate::random::Random;
@@ -33,6 +34,7 @@ pub(crate) struct Walk {
     pub(crate) world: World,
     pub(crate) oracle: Oracle,
     pins: Vec<ChunkRef>,
+    leases: Promises,
     /// Every event and the number of disk calls at each step: two walks of one seed must tell the same story.
     pub(crate) story: VecDeque<String>,
     story_lines_max: usize,
@@ -52,6 +54,7 @@ impl Walk {
             world: World::started(seed),
             oracle: Oracle::new(CHUNKS),
             pins: Vec::new(),
+            leases: Promises::default(),
             story: VecDeque::new(),
             story_lines_max: STORY_LINES,
             step: 0,
@@ -130,6 +133,7 @@ impl Walk {
             self.listen();
             if !self.is_off() {
                 self.pins.iter().for_each(|pin| self.expect_whole(pin));
+                self.check_leases();
             }
         }
     }
@@ -143,7 +147,10 @@ impl Walk {
     fn act(&mut self) {
         let number = u8::try_from(self.random.below(CHUNKS.into())).unwrap();
         match self.random.below(1_000) {
-            0..280 => self.download(number),
+            0..240 => self.download(number),
+            240..262 => self.take_lease(number),
+            262..272 => self.renew_lease(),
+            272..280 => self.release_lease(),
             280..460 => self.delete(number),
             460..560 => self.find(number),
             560..640 => self.unpin(),
@@ -228,6 +235,72 @@ impl Walk {
             let pin = usize::try_from(self.random.below(self.pins.len() as u64)).unwrap();
             let pin = self.pins.swap_remove(pin);
             self.tell(format!("unpin {}", pin.id()[0]));
+        }
+    }
+
+    pub(crate) fn take_lease(&mut self, number: u8) {
+        let chunks: Vec<ChunkRef> = [number, (number + 1) % CHUNKS]
+            .into_iter()
+            .filter_map(|number| self.world.call(|hold| hold.get_chunk(id(number))))
+            .chain(self.pins.last().cloned())
+            .collect();
+        if chunks.is_empty() || self.leases.is_full() {
+            return;
+        }
+        let lifetime = Duration::from_secs(1 + self.random.below(120));
+        let name = format!("l{}-{}", self.step, self.world.sim.calls());
+        self.tell(format!(
+            "lease {name} of {:?}",
+            chunks.iter().map(|chunk| chunk.id()[0]).collect::<Vec<_>>()
+        ));
+        match self.world.lease(&name, &chunks, lifetime) {
+            Ok(lease) => self.leases.took(lease),
+            Err(error) => self.expect_trouble(&format!("a lease was refused: {error}")),
+        }
+    }
+
+    fn renew_lease(&mut self) {
+        let lifetime = Duration::from_secs(1 + self.random.below(120));
+        let now = self.world.wall();
+        let Some(lease) = self.leases.take_one(self.random.below(8), now) else { return };
+        self.tell(format!("renew {}", lease.name));
+        match self.world.renew(&lease, lifetime) {
+            Ok(renewed) => self.leases.took(renewed),
+            Err(error) => {
+                // Whether it lives shorter or longer now is not known.
+                self.leases.took_until(lease, now + lifetime);
+                self.expect_trouble(&format!("a renewal was refused: {error}"));
+            }
+        }
+    }
+
+    pub(crate) fn release_lease(&mut self) {
+        let Some(lease) = self.leases.take_one(self.random.below(8), self.world.wall()) else { return };
+        self.tell(format!("release {}", lease.name));
+        if let Err(error) = self.world.release(&lease) {
+            self.expect_trouble(&format!("a release was refused: {error}"));
+        }
+    }
+
+    /// Only a fault, a full disk or the end of all excuses an error.
+    fn expect_trouble(&mut self, error: &str) {
+        self.tell(error);
+        self.listen();
+        if !(self.is_off() || self.has_fault || self.oracle.may_be_full || self.oracle.is_poisoned) {
+            self.must(Err::<(), _>(error.to_string()));
+        }
+    }
+
+    /// What a lease promises: its chunks stand whole, whatever was deleted, cut off and started since.
+    fn check_leases(&mut self) {
+        if self.oracle.may_quarantine {
+            // A sound chunk may look damaged while reads fail; what it looked like may be put aside.
+            return self.leases.clear();
+        }
+        for (name, number) in self.leases.promised(self.world.wall()) {
+            if let Look::Broken(reason) = self.world.look_where_it_stands(number) {
+                self.must(Err::<(), _>(format!("the lease {name} holds chunk {number}, and {reason}")));
+            }
         }
     }
 
@@ -372,6 +445,7 @@ impl Walk {
         self.must(reopened);
         if !self.is_off() {
             self.expect_all_whole();
+            self.check_leases();
         }
         self.has_fault = self.has_fault && end != End::PowerCut;
         self.oracle.may_quarantine = self.has_fault;
@@ -408,8 +482,9 @@ impl Walk {
         if standing != listed {
             self.must(Err::<(), _>(format!("{listed:?} are listed, and {standing:?} stand on the disk")));
         }
-        for place in [".staging", ".trash"] {
-            let stray = self.world.names(place);
+        for place in [".staging", ".trash", ".leases"] {
+            let mut stray = self.world.names(place);
+            stray.retain(|name| !name.starts_with(".unpublished-"));
             if !stray.is_empty() {
                 self.must(Err::<(), _>(format!("{place} is not empty: {stray:?}")));
             }
@@ -440,6 +515,9 @@ impl Walk {
         }
         if self.random.once_in(16) {
             self.pins.iter().for_each(|pin| self.expect_whole(pin));
+        }
+        if self.random.once_in(8) {
+            self.check_leases();
         }
         if self.random.once_in(24) {
             self.expect_all_whole();

@@ -3,22 +3,24 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, SystemTime};
 
 use data_manager::ChunkRef;
-use data_manager::data_chunk::parse_hex_id;
+use data_manager::data_chunk::{hex_id, parse_hex_id};
 use data_manager::data_manager::{DataManagerImpl, Parts};
 use data_manager::data_source::DataSource;
 use data_manager::error::Error;
 use data_manager::event::{Event, Watch};
+use data_manager::lease::Lease;
 use data_manager::options::Options;
 use host::sim::SimDisk;
 use host::{Clock, Kind, TimeSource};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::Instant;
 
-use crate::look::{Look, look_at, patient};
-use crate::source::{SimSource, id, pass};
+use crate::look::{Look, look, look_at, patient};
+use crate::source::{SimSource, blocks, dataset, id, pass};
 
 /// The machine, and the hold that runs on it.
 pub(crate) struct World {
@@ -28,6 +30,8 @@ pub(crate) struct World {
     pub(crate) source: SimSource,
     pub(crate) options: Options,
     life: Option<Life>,
+    /// How long all lives before this one took: the time of day goes on over a restart.
+    past: Duration,
 }
 
 /// One run of the program. The order of the fields is the order in which they are dropped.
@@ -35,19 +39,23 @@ struct Life {
     hold: DataManagerImpl,
     watch: Watch,
     runtime: Runtime,
+    started: Instant,
 }
 
 /// The runtime's paused time.
 #[derive(Debug)]
-struct VirtualTime(Instant);
+struct VirtualTime {
+    started: Instant,
+    past: Duration,
+}
 
 impl TimeSource for VirtualTime {
     fn monotonic(&self) -> Duration {
-        self.0.elapsed()
+        self.started.elapsed()
     }
 
     fn wall(&self) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000) + self.monotonic()
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000) + self.past + self.monotonic()
     }
 }
 
@@ -56,7 +64,14 @@ impl World {
     pub(crate) fn new(seed: u64) -> World {
         let mut options = Options::new("/sim");
         options.limits.free_bytes_min = 0;
-        World { sim: SimDisk::new(seed), more: Vec::new(), source: SimSource::default(), options, life: None }
+        World {
+            sim: SimDisk::new(seed),
+            more: Vec::new(),
+            source: SimSource::default(),
+            options,
+            life: None,
+            past: Duration::ZERO,
+        }
     }
 
     /// The same with a hold on it.
@@ -71,8 +86,9 @@ impl World {
         let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let source: Arc<dyn DataSource> = Arc::new(self.source.clone());
         let entered = runtime.enter();
+        let started = Instant::now();
         let parts = Parts {
-            clock: Some(Clock::custom(Arc::new(VirtualTime(Instant::now())))),
+            clock: Some(Clock::custom(Arc::new(VirtualTime { started, past: self.past }))),
             disks: std::iter::once(&self.sim).chain(&self.more).map(SimDisk::disk).collect(),
             sources: vec![("sim".to_string(), source)],
             runtime: Some(Handle::current()),
@@ -80,7 +96,7 @@ impl World {
         let hold = DataManagerImpl::open_with(self.options.clone(), parts)?;
         drop(entered);
         let watch = hold.watch();
-        self.life = Some(Life { hold, watch, runtime });
+        self.life = Some(Life { hold, watch, runtime, started });
         Ok(())
     }
 
@@ -160,28 +176,59 @@ impl World {
         numbers
     }
 
+    /// The time of day.
+    pub(crate) fn wall(&self) -> SystemTime {
+        let life = self.life();
+        let _entered = life.runtime.enter();
+        SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000) + self.past + life.started.elapsed()
+    }
+
+    /// Takes a lease of ready or pinned chunks.
+    pub(crate) fn lease(&self, name: &str, chunks: &[ChunkRef], lifetime: Duration) -> Result<Lease, Error> {
+        let life = self.life();
+        life.runtime.block_on(stepwise(life.hold.lease_in_task(name, "the model", chunks, lifetime)))
+    }
+
+    pub(crate) fn renew(&self, lease: &Lease, lifetime: Duration) -> Result<Lease, Error> {
+        let life = self.life();
+        life.runtime.block_on(stepwise(life.hold.renew_in_task(lease, lifetime)))
+    }
+
+    pub(crate) fn release(&self, lease: &Lease) -> Result<(), Error> {
+        let life = self.life();
+        life.runtime.block_on(stepwise(life.hold.release_in_task(lease)))
+    }
+
+    fn take_life(&mut self) -> Option<Life> {
+        let life = self.life.take()?;
+        let entered = life.runtime.enter();
+        self.past += life.started.elapsed();
+        drop(entered);
+        Some(life)
+    }
+
     /// Ends the life in order.
     pub(crate) fn close(&mut self) {
-        if let Some(life) = self.life.take() {
+        if let Some(life) = self.take_life() {
             life.runtime.block_on(life.hold.close_in_task());
         }
     }
 
     /// Kills the program; the machine goes on, and what it has in memory will be written.
     pub(crate) fn kill(&mut self) {
-        self.life = None;
+        drop(self.take_life());
     }
 
     /// The same at the disk call at which the disk was told to stop, in the middle of what was done there.
     pub(crate) fn kill_where_stopped(&mut self) {
-        self.life = None;
+        drop(self.take_life());
         self.sim.kill();
     }
 
     /// Cuts the power. What the program still did after the last call of the test never happened.
     pub(crate) fn cut_power(&mut self) {
         self.sim.crash_at(self.sim.calls() + 1);
-        self.life = None;
+        drop(self.take_life());
         self.sim.crash();
         self.more.iter().for_each(SimDisk::crash);
     }
@@ -214,6 +261,19 @@ impl World {
         look_at(&self.sim, chunk)
     }
 
+    /// Whether a chunk's files are whole where chunks stand, whoever knows of it.
+    pub(crate) fn look_where_it_stands(&self, number: u8) -> Look {
+        let range = blocks(number);
+        let path = format!(
+            "dataset_id={}/first_block={}/last_block={}/chunk={}",
+            hex_id(&dataset(number)),
+            range.start,
+            range.end - 1,
+            hex_id(&id(number))
+        );
+        look(&self.sim.disk(), number, Path::new(&path))
+    }
+
     /// The names in a directory of the hold's own.
     pub(crate) fn names(&self, path: &str) -> Vec<String> {
         let entries = patient(|| self.sim.disk().list(Path::new(path))).unwrap_or_default();
@@ -237,6 +297,26 @@ impl World {
         }
         numbers.sort_unstable();
         numbers
+    }
+}
+
+/// Gives every task the same number of steps while a call is waited for: where a run is cut must not depend on how often
+/// a task happens to be woken.
+async fn stepwise<R>(call: impl Future<Output = R>) -> R {
+    const STEPS: u32 = 40;
+    let mut call = std::pin::pin!(call);
+    let mut result = None;
+    for _ in 0..STEPS {
+        if result.is_none()
+            && let Poll::Ready(ready) = call.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        {
+            result = Some(ready);
+        }
+        tokio::task::yield_now().await;
+    }
+    match result {
+        Some(result) => result,
+        None => call.await,
     }
 }
 
