@@ -59,6 +59,23 @@ pub(crate) struct Commit {
     pub(crate) moved: Signal,
 }
 
+impl Entry<'_> {
+    /// The id below which records are in the log when the entry is, if its round fails in part; `next` is the id behind it.
+    ///
+    /// Records tell by themselves. Controls alone lie in front of record `next`: they are known to be written only when
+    /// that one is.
+    fn needed(&self, next: u64) -> u64 {
+        let has_controls_only = self.records.is_empty() && !self.controls.is_empty();
+        next.saturating_add(u64::from(has_controls_only))
+    }
+
+    /// Whether it goes on from what was appended before: with more records, or with the promise that all is durable.
+    /// Positions, marks and reads go on when the disk is full.
+    fn asks_for_all(&self) -> bool {
+        !self.records.is_empty() || (self.controls.is_empty() && self.level == Level::Disk)
+    }
+}
+
 impl Commit {
     pub(crate) fn new(
         store: Store,
@@ -85,6 +102,8 @@ impl Commit {
                 bytes: 0,
                 spare: Vec::new(),
                 epoch,
+                is_trusted: false,
+                untold: None,
                 failure: None,
                 committer: None,
             }),
@@ -105,7 +124,7 @@ impl Commit {
     pub(crate) fn put_and_wait(&self, entry: Entry<'_>) -> Result<(Place, Level), Error> {
         let mut queue = self.admit(&entry)?;
         let (first, next) = queue.push(&entry, &self.options);
-        let place = Place { round: Arc::clone(&queue.round), first, next };
+        let place = Place { round: Arc::clone(&queue.round), first, next, needed: entry.needed(next) };
         self.counters.note_put(entry.records);
         let seat = Seat::new();
         queue.seats.push(Arc::clone(&seat));
@@ -128,7 +147,7 @@ impl Commit {
         let mut queue = self.admit(&entry)?;
         let was_empty = queue.is_empty();
         let (first, next) = queue.push(&entry, &self.options);
-        let place = Place { round: Arc::clone(&queue.round), first, next };
+        let place = Place { round: Arc::clone(&queue.round), first, next, needed: entry.needed(next) };
         self.see_to(queue, &entry, was_empty);
         Ok(place)
     }
@@ -138,6 +157,7 @@ impl Commit {
         let mut queue = self.admit(&entry)?;
         let was_empty = queue.is_empty();
         let ids = queue.push(&entry, &self.options);
+        queue.is_trusted = true;
         self.see_to(queue, &entry, was_empty);
         Ok(ids)
     }
@@ -178,14 +198,14 @@ impl Commit {
     /// Waits for the round of a place.
     pub(crate) fn wait_for(&self, place: &Place) -> Result<Level, Error> {
         if let Some(outcome) = place.round.outcome() {
-            return outcome.of(place.next);
+            return outcome.of(place.needed);
         }
         let seat = Seat::new();
         let mut queue = self.queue();
         if !Arc::ptr_eq(&queue.round, &place.round) {
             // Its leader is at work, and knows only the seats that it took along.
             drop(queue);
-            return place.round.wait().of(place.next);
+            return place.round.wait().of(place.needed);
         }
         queue.seats.push(Arc::clone(&seat));
         if queue.is_free() {
@@ -207,7 +227,7 @@ impl Commit {
                 if seat.is_appointed() {
                     self.lead_as_appointed();
                 }
-                return outcome.of(place.next);
+                return outcome.of(place.needed);
             }
             if seat.is_appointed() {
                 self.lead_as_appointed();
@@ -344,6 +364,11 @@ impl Commit {
             if let Some(failure) = &queue.failure {
                 return Err(failure.clone());
             }
+            if entry.asks_for_all()
+                && let Some(error) = queue.untold.take()
+            {
+                return Err(error);
+            }
             if queue.is_visited {
                 queue = self.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
@@ -424,6 +449,7 @@ impl Commit {
         queue = self.gather(queue);
         let Some(mut store) = queue.store.take() else { return };
         let (outgoing, round, level, seats) = queue.take();
+        let mut is_trusted = std::mem::take(&mut queue.is_trusted);
         let failure = queue.failure.clone();
         drop(queue);
         let mut synced = Duration::ZERO;
@@ -469,6 +495,10 @@ impl Commit {
             let (batches, round, _, seats) = queue.take();
             queue.bytes = 0;
             drop(batches);
+            is_trusted |= std::mem::take(&mut queue.is_trusted);
+            if is_trusted && let Error::DiskFull(_) = error {
+                queue.untold = Some(error.clone());
+            }
             later = Some((round, seats));
         }
         queue.renumber();

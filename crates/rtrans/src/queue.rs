@@ -40,6 +40,10 @@ pub(crate) struct Queue {
     pub(crate) bytes: usize,
     pub(crate) spare: Vec<(Vec<u8>, Vec<u32>)>,
     pub(crate) epoch: u64,
+    /// The open round has records that nobody waits for.
+    pub(crate) is_trusted: bool,
+    /// Records that nobody waited for were lost to a full disk: whoever appends or syncs next is told.
+    pub(crate) untold: Option<Error>,
     /// Why nothing is taken any more.
     pub(crate) failure: Option<Error>,
     /// The thread that leads when no caller waits; `None` without threads of our own.
@@ -83,6 +87,8 @@ pub(crate) struct Place {
     /// The first record, and the id behind the last one.
     pub(crate) first: u64,
     pub(crate) next: u64,
+    /// As of `Outcome::of`.
+    pub(crate) needed: u64,
 }
 
 /// The record that the log is to end with; `None` inside: with none.

@@ -24,10 +24,10 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// What became of the records before `next`.
-    pub(crate) fn of(&self, next: u64) -> Result<Level, Error> {
+    /// What became of an entry that needs the records before this one.
+    pub(crate) fn of(&self, needed: u64) -> Result<Level, Error> {
         match &self.error {
-            Some(error) if next > self.upto => Err(error.clone()),
+            Some(error) if needed > self.upto => Err(error.clone()),
             _ => Ok(self.level),
         }
     }

@@ -85,7 +85,7 @@ impl Future for Ticket {
             return Poll::Pending;
         }
         let outcome =
-            self.place.round.outcome().map_or(Err(Error::Closed), |outcome| outcome.of(self.place.next));
+            self.place.round.outcome().map_or(Err(Error::Closed), |outcome| outcome.of(self.place.needed));
         Poll::Ready(outcome.map(|reached| self.appended(reached)))
     }
 }

@@ -1,7 +1,7 @@
 //! The depot: data files that are prepared before they are needed, and those that are no longer.
 //! Refuses to be in the way: a writer that finds nothing prepared makes a file itself.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -61,6 +61,9 @@ struct Stock {
     taken: u64,
     /// Numbers of files that are done with.
     retired: Vec<u64>,
+    /// A directory that could not be synced, also by a chore that nobody waited for: names in it may never be durable,
+    /// and a second sync that works proves nothing. No file is handed out any more.
+    failure: Option<Arc<io::Error>>,
 }
 
 impl Depot {
@@ -79,6 +82,9 @@ impl Depot {
         while stock.preparing == Some(number) {
             stock.is_urgent = true;
             stock = self.prepared.wait(stock).unwrap_or_else(PoisonError::into_inner);
+        }
+        if let Some(failure) = &stock.failure {
+            return Err(Error::Io(Arc::clone(failure)));
         }
         let spare = stock.spare.take_if(|spare| spare.number == number);
         // From now on it is the writer's: a late wish to prepare it must not take its name away.
@@ -115,7 +121,7 @@ impl Depot {
         for number in numbers {
             let path = self.data_path(*number);
             self.disk.replace(&path, &PathBuf::from(format!("{}.damaged", path.display())))?;
-            self.disk.sync_dir(path.parent().unwrap_or(Path::new("")))?;
+            self.sync_dir(path.parent().unwrap_or(Path::new("")))?;
         }
         Ok(())
     }
@@ -131,7 +137,7 @@ impl Depot {
         }
         dirs.dedup();
         for dir in dirs {
-            self.disk.sync_dir(&dir)?;
+            self.sync_dir(&dir)?;
         }
         Ok(())
     }
@@ -203,7 +209,7 @@ impl Depot {
         remove(&self.disk, &to)?;
         self.disk.rename(&from, &to)?;
         for dir in [to.parent(), from.parent()].into_iter().flatten() {
-            self.disk.sync_dir(dir)?;
+            self.sync_dir(dir)?;
         }
         let file = self.disk.edit_file(&to)?;
         file.preallocate(self.parameters.max_size_data_file)?;
@@ -226,21 +232,32 @@ impl Depot {
         self.make_dir(&path)?;
         remove(&self.disk, &path)?;
         let file = self.disk.create_file(&path)?;
-        let made = file.preallocate(len).and_then(|()| file.sync());
-        if let Err(error) = made.and_then(|()| self.disk.sync_dir(path.parent().unwrap_or(Path::new("")))) {
+        if let Err(error) = file.preallocate(len).and_then(|()| file.sync()) {
+            // The next try makes another file, so that a sync that failed is no matter.
             drop(self.disk.remove_file(&path));
             return Err(error.into());
         }
+        self.sync_dir(path.parent().unwrap_or(Path::new("")))?;
         Ok(Spare { number, file })
     }
 
     fn make_dir(&self, path: &Path) -> Result<(), Error> {
         let dir = path.parent().unwrap_or(Path::new(""));
         match self.disk.create_dir(dir) {
-            Ok(()) => Ok(self.disk.sync_dir(Path::new(""))?),
+            Ok(()) => self.sync_dir(Path::new("")),
+            // Its sync worked, or nothing is handed out any more.
             Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Makes the names in a directory durable. A failure is final, whoever meets it.
+    fn sync_dir(&self, dir: &Path) -> Result<(), Error> {
+        self.disk.sync_dir(dir).map_err(|error| {
+            let error = Arc::new(error);
+            self.stock(|stock| stock.failure = Some(Arc::clone(&error)));
+            Error::Io(error)
+        })
     }
 
     fn retire(&self, numbers: &[u64]) -> Result<(), Error> {

@@ -407,6 +407,8 @@ impl Writer {
         self.seq = self.seq.saturating_add(1);
         self.next = first;
         self.syncs = 0;
+        // Of the new file nothing is durable yet, and `tail` speaks of that file now.
+        self.durable_position = 0;
         if first < self.shelf.bounds().1 {
             self.shelf.publish(first);
         }

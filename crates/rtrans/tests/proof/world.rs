@@ -123,7 +123,7 @@ impl World {
         let done = catch_unwind(AssertUnwindSafe(|| body(self)));
         done.unwrap_or_else(|panic| {
             let trace = self.sim.trace();
-            for line in &trace[trace.len().saturating_sub(60)..] {
+            for line in &trace[trace.len().saturating_sub(100)..] {
                 eprintln!("    {line}");
             }
             eprintln!("{what}");
@@ -154,6 +154,23 @@ impl World {
 
     /// Does one call, and compares what comes of it. An error is returned when the oracle allows for it.
     pub(crate) fn apply(&mut self, op: &Op) -> Result<(), Error> {
+        if self.is_poisoned {
+            // What is refused now leaves nothing behind, whatever an earlier call may have left.
+            let before = self.oracle.clone();
+            let done = self.call(op);
+            if done.is_err() {
+                self.oracle = before;
+            }
+            return done;
+        }
+        let done = self.call(op);
+        if let Err(error) = &done {
+            self.look_after(error);
+        }
+        done
+    }
+
+    fn call(&mut self, op: &Op) -> Result<(), Error> {
         match op {
             Op::Append { level, bytes } => self.append(*level, 1, *bytes, false),
             Op::Batch { level, count, bytes } => self.append(*level, *count, *bytes, true),
@@ -230,26 +247,27 @@ impl World {
     /// What an error of an append means for its records.
     fn refused(&mut self, error: &Error, count: usize) {
         match error {
-            // What lay in memory is gone as well: it had been promised nothing.
-            Error::DiskFull(_) => {
-                self.oracle.pop(count);
-                self.forget_memory();
-            }
+            Error::DiskFull(_) => {}
             Error::Poisoned(_) if self.is_poisoned => self.oracle.pop(count),
-            Error::Poisoned(_) => self.is_poisoned = true,
-            Error::Io(_) => self.is_poisoned = true,
+            Error::Poisoned(_) => {}
             other => panic!("an append fails with {other}"),
         }
     }
 
-    /// A full disk takes records that were promised nothing: the oracle asks how many.
-    fn forget_memory(&mut self) {
+    /// What an error leaves: a full disk takes what lay in memory as well, which had been promised nothing.
+    fn look_after(&mut self, error: &Error) {
         let log = self.log();
-        let Ok(Some(last)) = log.sync() else { return };
-        let last = usize::try_from(last.get()).unwrap();
-        assert!(last >= self.oracle.written && last <= self.oracle.rows.len());
-        self.oracle.pop(self.oracle.rows.len() - last);
-        self.oracle.settle();
+        if matches!(error, Error::DiskFull(_)) && log.failure().is_none() {
+            let last = log.reader().last().map_or(self.oracle.first - 1, TransId::get);
+            let last = usize::try_from(last).unwrap();
+            let safe = self.oracle.written..=self.oracle.rows.len();
+            assert!(safe.contains(&last), "{last} records are left, but of {safe:?}");
+            self.oracle.pop(self.oracle.rows.len() - last);
+            self.oracle.elsewhere.retain(|(count, _)| *count <= last);
+            self.oracle.written = last;
+            self.tickets.clear();
+        }
+        self.is_poisoned |= log.failure().is_some();
     }
 
     fn append_async(&mut self, bytes: usize) -> Result<(), Error> {
