@@ -22,8 +22,8 @@ use crate::metrics::Counters;
 use crate::options::Threads;
 use crate::options::{Level, Options, WhenFull};
 use crate::outgoing::Outgoing;
-use crate::queue::Queue;
 pub(crate) use crate::queue::{CommitterSeat, Entry, ExpectLast, Place};
+use crate::queue::{Queue, Turn};
 use crate::round::{Outcome, Seat};
 use crate::signal::Signal;
 use crate::store::Store;
@@ -95,10 +95,9 @@ impl Commit {
                 seats: Vec::new(),
                 is_wanted: false,
                 store: Some(store),
-                is_gathering: false,
+                turn: Turn::Free,
                 gather: Gather::default(),
                 visitors: 0,
-                is_visited: false,
                 bytes: 0,
                 spare: Vec::new(),
                 epoch,
@@ -131,7 +130,7 @@ impl Commit {
         if queue.is_free() {
             self.lead(queue);
         } else {
-            let is_enough = queue.is_gathering
+            let is_enough = queue.turn == Turn::Gathering
                 && queue.gather.patience().is_none_or(|(cohort, _)| queue.seats.len() >= cohort);
             drop(queue);
             if is_enough {
@@ -261,10 +260,10 @@ impl Commit {
     ) -> Result<T, Error> {
         let mut queue = self.queue();
         queue.visitors = queue.visitors.saturating_add(1);
-        while queue.store.is_none() || queue.is_gathering || queue.is_visited {
+        while !queue.is_at_rest() {
             queue = self.idle.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
-        queue.is_visited = true;
+        queue.turn = Turn::Visited;
         if !queue.is_idle() {
             self.round(queue);
             queue = self.queue();
@@ -292,7 +291,7 @@ impl Commit {
         }
         queue.renumber();
         change(&mut queue);
-        queue.is_visited = false;
+        queue.turn = Turn::Free;
         queue.visitors = queue.visitors.saturating_sub(1);
         self.hand_over(queue);
         self.moved.tell();
@@ -304,7 +303,7 @@ impl Commit {
     pub(crate) fn inspect<T>(&self, look: impl FnOnce(&Store) -> T) -> Result<T, Error> {
         let mut queue = self.queue();
         queue.visitors = queue.visitors.saturating_add(1);
-        while queue.store.is_none() || queue.is_gathering || queue.is_visited {
+        while !queue.is_at_rest() {
             queue = self.idle.wait(queue).unwrap_or_else(PoisonError::into_inner);
         }
         queue.visitors = queue.visitors.saturating_sub(1);
@@ -369,7 +368,7 @@ impl Commit {
             {
                 return Err(error);
             }
-            if queue.is_visited {
+            if queue.turn == Turn::Visited {
                 queue = self.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
@@ -519,11 +518,11 @@ impl Commit {
         if queue.level < Level::Disk || queue.seats.is_empty() || queue.visitors > 0 {
             return queue;
         }
-        queue.is_gathering = true;
+        queue.turn = Turn::Gathering;
         let is_few = |queue: &mut Queue| queue.seats.len() < cohort && queue.failure.is_none();
         let waited = self.gathered.wait_timeout_while(queue, patience, is_few);
         let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        queue.is_gathering = false;
+        queue.turn = Turn::Free;
         queue
     }
 

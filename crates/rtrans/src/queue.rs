@@ -30,12 +30,10 @@ pub(crate) struct Queue {
     pub(crate) is_wanted: bool,
     /// The store, while nobody leads.
     pub(crate) store: Option<Store>,
-    pub(crate) is_gathering: bool,
+    pub(crate) turn: Turn,
     pub(crate) gather: Gather,
     /// Callers that wait until nobody leads.
     pub(crate) visitors: usize,
-    /// One of them is at work, and may change which id is the next: nobody gets one until it is done.
-    pub(crate) is_visited: bool,
     /// Bytes in buffers, those included that are being written.
     pub(crate) bytes: usize,
     pub(crate) spare: Vec<(Vec<u8>, Vec<u32>)>,
@@ -48,6 +46,18 @@ pub(crate) struct Queue {
     pub(crate) failure: Option<Error>,
     /// The thread that leads when no caller waits; `None` without threads of our own.
     pub(crate) committer: Option<Arc<CommitterSeat>>,
+}
+
+/// Who has the store, or is about to take it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Nobody, when the store is there; a leader, when it is not.
+    #[default]
+    Free,
+    /// A leader waits for company.
+    Gathering,
+    /// A visitor is at work, and may change which id is the next: nobody gets one until it is done.
+    Visited,
 }
 
 /// What the committer is asked to do.
@@ -142,9 +152,14 @@ impl Queue {
         (batches, std::mem::take(&mut self.round), level, std::mem::take(&mut self.seats))
     }
 
+    /// Whether nobody has the store, or is about to take it.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.store.is_some() && self.turn == Turn::Free
+    }
+
     /// Whether nobody leads, and nobody waits for that who goes first.
     pub(crate) fn is_free(&self) -> bool {
-        self.store.is_some() && !self.is_gathering && self.visitors == 0
+        self.is_at_rest() && self.visitors == 0
     }
 
     pub(crate) fn is_idle(&self) -> bool {
