@@ -65,14 +65,14 @@ impl Chaser {
         if tail.is_some() && tail == self.tail {
             return Ok(());
         }
-        let done = self.read_batches();
+        let done = self.read_batches(tail);
         if done.is_ok() {
             self.tail = tail;
         }
         done
     }
 
-    fn read_batches(&mut self) -> Result<(), Error> {
+    fn read_batches(&mut self, tail: Option<Tail>) -> Result<(), Error> {
         let Some(mut segment) = self.segment.clone() else { return self.start_over() };
         loop {
             let mut walk = segment.walk_from(self.position);
@@ -85,9 +85,10 @@ impl Chaser {
                 Err(error) => return Err(error),
             };
             let Some(head) = head else {
-                // Trimmed and reused far ahead of us, or nothing new: what is here tells which.
+                // Nothing new; or the writer is far ahead, and has trimmed and reused what lies between.
                 let own = read_head(&self.disk, Path::new(&segment.path)).ok().flatten();
-                return if own == Some(segment.head) {
+                let is_last = tail.is_none_or(|tail| tail.number <= segment.head.number);
+                return if is_last && own == Some(segment.head) {
                     self.publish();
                     Ok(())
                 } else {

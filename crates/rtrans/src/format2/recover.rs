@@ -89,6 +89,7 @@ pub(crate) fn find(disk: &Disk, parameters: &Parameters, tail: Option<Tail>) -> 
     reading.read(&heads)?;
     reading.note_gaps(&files)?;
     reading.sort_out(&files);
+    reading.forget_trimmed();
     Ok(reading.found)
 }
 
@@ -294,6 +295,12 @@ impl Reading<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Files whose records are trimmed go in any order, and some stay to be used again: what is not in them is no damage.
+    fn forget_trimmed(&mut self) {
+        let first = self.found.memory.first;
+        self.found.recovery.damaged.retain(|damaged| damaged.ids.is_none_or(|(_, last)| last.get() >= first));
     }
 
     fn missing(&self, number: u64, files: &[(u64, FileKind)]) -> Corruption {

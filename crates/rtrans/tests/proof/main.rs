@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers fail as tests do")]
 
 mod crashes;
+mod damage;
 mod faults;
 mod kit;
 mod model;
 mod oracle;
+mod race;
 mod scenes;
 mod world;
