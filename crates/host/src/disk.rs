@@ -157,6 +157,11 @@ impl Disk {
         self.at("measure the space at", Path::new(""), |_| self.media.space())
     }
 
+    /// What kind of file system holds the root: `ext4`, `tmpfs` and so on; `other` for one that is not known here.
+    pub fn file_system(&self) -> io::Result<&'static str> {
+        self.at("ask for the file system of", Path::new(""), |_| self.media.file_system())
+    }
+
     /// Locks a directory through the file `name`, which is made when missing and holds the owner's process id.
     ///
     /// The lock belongs to the returned guard and ends with it, also when the process is killed: the file stays, but it

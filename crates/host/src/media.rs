@@ -22,6 +22,7 @@ pub(crate) trait Media: fmt::Debug + Send + Sync {
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
     fn sync_all(&self) -> io::Result<()>;
     fn space(&self) -> io::Result<Space>;
+    fn file_system(&self) -> io::Result<&'static str>;
     fn lock(&self, path: &Path) -> Result<Held, LockError>;
     fn watch(&self, path: &Path) -> io::Result<Box<dyn Watching>>;
 }

@@ -76,6 +76,14 @@ impl Beside {
         Ok(positions)
     }
 
+    /// Records that a repair has given up.
+    pub(crate) fn lost(&self) -> Vec<(u64, u64)> {
+        let chaser = self.chaser.as_ref();
+        chaser.map_or_else(Vec::new, |chaser| {
+            chaser.lock().unwrap_or_else(PoisonError::into_inner).memory().lost.clone()
+        })
+    }
+
     pub(crate) fn disk(&self) -> &Disk {
         &self.disk
     }

@@ -171,6 +171,14 @@ impl Consumer {
         Ok(Ticket::new(place, Level::Disk, commit))
     }
 
+    /// Writes the position into the consumer's file, whoever writes the log.
+    pub(crate) fn write_file(&mut self, id: Option<TransId>) -> Result<(), Error> {
+        let position = self.next_position(id)?;
+        position_file::write(&self.disk, &self.name, position)?.sync()?;
+        self.position = position;
+        Ok(())
+    }
+
     fn set(&mut self, id: Option<TransId>) -> Result<(), Error> {
         let position = self.next_position(id)?;
         match self.reader.commit() {

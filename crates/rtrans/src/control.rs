@@ -64,6 +64,12 @@ impl Memory {
         }
     }
 
+    /// Whether a repair has given up the records from `first` up to `upto`, which is not gone. For a place that held no
+    /// record both are the same.
+    pub(crate) fn has_given_up(&self, first: u64, upto: u64) -> bool {
+        self.lost.iter().any(|(from, last)| *from <= first && last.saturating_add(1) >= upto)
+    }
+
     /// Gives each position a generation above the one that is known, where it has a lower one: what comes later counts.
     ///
     /// Whoever made the control may not know of a rollback that has set the position back since.

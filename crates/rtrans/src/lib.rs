@@ -27,8 +27,10 @@
 //! ```
 
 mod append_batch;
+mod backup;
 mod beside;
 mod bytes;
+mod check;
 mod checksum;
 mod chores;
 mod codec;
@@ -36,6 +38,7 @@ mod commit;
 mod consumer;
 mod consumer_name;
 mod control;
+pub mod doctor;
 mod error;
 mod follow;
 mod format1;
@@ -54,15 +57,19 @@ mod queue;
 mod reader;
 mod record;
 mod recovery;
+mod repair;
 mod retention;
 mod round;
 mod scan;
+mod scrub;
 mod signal;
 mod store;
 mod tail_page;
 mod ticket;
 
 pub use append_batch::{Ack, Appended, Batch};
+pub use backup::BackedUp;
+pub use check::{CheckProgress, Finding, FindingKind, Findings, Severity, check, check_on, check_watched};
 pub use consumer::{Consumer, ConsumerStatus};
 pub use error::{Corruption, Error};
 pub use follow::{Follow, FollowStop};
@@ -75,6 +82,8 @@ pub use parameters::{Codec, Parameters};
 pub use reader::Reader;
 pub use record::{IntoRecords, Record, RecordBatch, RecordRef, Records};
 pub use recovery::{Clamped, Recovery, Torn};
+pub use repair::{Action, Plan, Repaired, plan_repair, repair, repair_on};
 pub use retention::{Blocker, Consumers, Retention, Trimmed};
 pub use scan::{Batches, Scan, ScanRev};
+pub use scrub::{Scrub, ScrubStop};
 pub use ticket::Ticket;

@@ -34,7 +34,7 @@ use crate::ticket::Ticket;
 use crate::{format1, format2};
 
 /// The file that the writer locks.
-const LOCK: &str = "LOCK";
+pub(crate) const LOCK: &str = "LOCK";
 
 /// A log that is written. Cloning is cheap, and all clones are the same log; it is closed when the last one is dropped.
 ///

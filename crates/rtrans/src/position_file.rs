@@ -74,6 +74,22 @@ pub(crate) fn read(disk: &Disk, name: &ConsumerName) -> Result<Option<Position>,
     Ok(decode(bytes.get(..filled).unwrap_or_default()))
 }
 
+/// Whether one of the two slots was written and is not valid any more.
+pub(crate) fn is_half_damaged(disk: &Disk, name: &ConsumerName) -> Result<bool, Error> {
+    let file = disk.open_file(&path_of(name))?;
+    let mut bytes = vec![0; usize::try_from(file.len()?.min(FILE_BYTES as u64)).unwrap_or(FILE_BYTES)];
+    file.read_exact_at(&mut bytes, 0)?;
+    // A file of eight bytes has no slots.
+    let is_damaged = |slot: &[u8]| slot.iter().any(|byte| *byte != 0) && decode_slot(slot).is_none();
+    Ok(bytes.len() > 8 && bytes.chunks(SLOT_BYTES).any(is_damaged))
+}
+
+/// Removes a consumer's file durably: what the log itself knows of it counts then.
+pub(crate) fn forget(disk: &Disk, name: &ConsumerName) -> Result<(), Error> {
+    disk.remove_file(&path_of(name))?;
+    Ok(disk.sync_dir(Path::new(TRANSID))?)
+}
+
 /// The consumers that have a file, in order.
 pub(crate) fn list(disk: &Disk) -> Result<Vec<ConsumerName>, Error> {
     let entries = match disk.list(Path::new(TRANSID)) {
@@ -110,12 +126,14 @@ fn decode(bytes: &[u8]) -> Option<Position> {
     if bytes.len() == 8 {
         return Some(Position { transid: u64_at(bytes, 0)?, generation: 0 });
     }
-    let slots = bytes.chunks_exact(SLOT_BYTES).filter_map(|slot| {
-        let (checked, crc) = slot.split_at_checked(CHECKED)?;
-        let position = Position { transid: u64_at(slot, 0)?, generation: u64_at(slot, 8)? };
-        (u32_at(crc, 0)? == crc32(checked)).then_some(position)
-    });
+    let slots = bytes.chunks_exact(SLOT_BYTES).filter_map(decode_slot);
     slots.max_by_key(|position| position.generation)
+}
+
+fn decode_slot(slot: &[u8]) -> Option<Position> {
+    let (checked, crc) = slot.split_at_checked(CHECKED)?;
+    let position = Position { transid: u64_at(slot, 0)?, generation: u64_at(slot, 8)? };
+    (u32_at(crc, 0)? == crc32(checked)).then_some(position)
 }
 
 #[cfg(test)]

@@ -205,6 +205,17 @@ impl Reader {
         Ok(positions.into_iter().map(|(name, position)| ConsumerStatus::new(&name, position, last)).collect())
     }
 
+    /// Records that a repair has given up: the first and the last of each run. Reading one is an error all the same.
+    pub fn gaps(&self) -> Result<Vec<(TransId, TransId)>, Error> {
+        let lost = match &self.source {
+            Source::Commit(commit) => commit.inspect(|store| store.memory().lost.clone())?,
+            Source::Files(beside) => beside.lost(),
+        };
+        let first = self.shelf.bounds().0;
+        let ids = |(from, last): (u64, u64)| TransId::new(from.max(first)).zip(TransId::new(last));
+        Ok(lost.into_iter().filter_map(ids).filter(|(from, last)| from <= last).collect())
+    }
+
     fn resolve(&self, range: &impl RangeBounds<TransId>) -> (u64, u64) {
         let (first, next) = self.shelf.bounds();
         let from = match range.start_bound() {

@@ -191,6 +191,11 @@ impl Log {
         })
     }
 
+    /// Writes a control by itself, durably.
+    pub(crate) fn note(&self, control: Control) -> Result<(), Error> {
+        self.group_commit().visit(|store| note(store, control))
+    }
+
     fn has_controls(&self) -> Result<bool, Error> {
         self.group_commit().inspect(Store::has_controls)
     }

@@ -193,6 +193,14 @@ impl One {
 }
 
 impl Shelf {
+    /// The directory that the log lies in.
+    pub(crate) fn disk(&self) -> &Disk {
+        match self {
+            Shelf::One(one) => one.files().disk(),
+            Shelf::Two(two) => two.disk(),
+        }
+    }
+
     /// The first record, and the id behind the last one; both the same when there is none.
     pub(crate) fn bounds(&self) -> (u64, u64) {
         match self {

@@ -17,7 +17,7 @@ use std::process;
 use std::sync::Arc;
 
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, fstat, fstatvfs, fsync, mkdirat, openat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, fstat, fstatfs, fstatvfs, fsync, mkdirat, openat,
     renameat, renameat_with, statat, syncfs, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
@@ -33,6 +33,20 @@ use crate::media::{Content, Held, HeldLock, Media, Onto, Open, Watching};
 /// Who may use what is made below the root: the process's umask decides, and the root is closed to others anyway.
 const DIR_MODE: Mode = Mode::from_raw_mode(0o777);
 const FILE_MODE: Mode = Mode::from_raw_mode(0o666);
+
+/// File systems by the numbers that the kernel gives them (linux/magic.h).
+const FILE_SYSTEMS: [(u64, &str); 10] = [
+    (0xef53, "ext4"),
+    (0x5846_5342, "xfs"),
+    (0x9123_683e, "btrfs"),
+    (0x2fc1_2fc1, "zfs"),
+    (0xf2f5_2010, "f2fs"),
+    (0x6969, "nfs"),
+    (0x6573_5546, "fuse"),
+    (0x794c_7630, "overlay"),
+    (0x0102_1994, "tmpfs"),
+    (0x8584_58f6, "ramfs"),
+];
 
 const READ_DIR: OFlags = OFlags::DIRECTORY;
 
@@ -144,6 +158,11 @@ impl Media for Real {
         let stat = fstatvfs(self.beneath.root())?;
         let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
         Ok(Space { free: bytes(stat.f_bavail), total: bytes(stat.f_blocks) })
+    }
+
+    fn file_system(&self) -> io::Result<&'static str> {
+        let magic = u64::try_from(fstatfs(self.beneath.root())?.f_type).unwrap_or(0);
+        Ok(FILE_SYSTEMS.iter().find(|(known, _)| *known == magic).map_or("other", |(_, name)| name))
     }
 
     fn lock(&self, path: &Path) -> Result<Held, LockError> {

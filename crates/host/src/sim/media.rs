@@ -144,6 +144,10 @@ impl Media for SimMedia {
         self.call("space", |state| Ok(state.space()))
     }
 
+    fn file_system(&self) -> io::Result<&'static str> {
+        Ok("simulation")
+    }
+
     fn watch(&self, path: &Path) -> io::Result<Box<dyn Watching>> {
         self.call(format_args!("watch {}", path.display()), |state| state.stat(path).map(|_| ()))?;
         Ok(Box::new(SimWatch))

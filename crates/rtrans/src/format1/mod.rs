@@ -8,7 +8,9 @@
 //! | [`shelf`] | what readers share |
 //! | [`writer`], [`gather`], [`handles`], [`cut`] | what the one writer does |
 //! | [`recover`] | opening to write |
+//! | [`audit`] | reading all of it, to say what is not as it was written |
 
+mod audit;
 mod cut;
 mod data;
 mod entry;
@@ -33,6 +35,7 @@ use crate::error::Error;
 use crate::parameters::Parameters;
 use crate::recovery::Recovery;
 
+pub(crate) use audit::{audit, snapshot};
 pub(crate) use shelf::Shelf;
 pub(crate) use verdict::Attested;
 pub(crate) use writer::Writer;

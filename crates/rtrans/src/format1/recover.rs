@@ -97,7 +97,7 @@ impl Shelf {
 }
 
 /// What the directories attest besides: each but the last is complete and durable.
-fn at_least(form: &Form, attested: Attested, first: u64, last: u64) -> Attested {
+pub(super) fn at_least(form: &Form, attested: Attested, first: u64, last: u64) -> Attested {
     let dir = form.geometry.slot_of(last).map_or(0, |slot| slot.dir);
     let before = form.geometry.first_of(dir).unwrap_or(1).max(first).saturating_sub(1);
     match attested {
@@ -209,7 +209,7 @@ fn report<'a>(
 }
 
 /// Directories that are missing between the first and the last.
-fn missing_dirs<'a>(form: &'a Form, found: &'a Dirs) -> impl Iterator<Item = Corruption> + 'a {
+pub(super) fn missing_dirs<'a>(form: &'a Form, found: &'a Dirs) -> impl Iterator<Item = Corruption> + 'a {
     let behind = found.numbers.iter().skip(1);
     let gaps =
         found.numbers.iter().zip(behind).filter(|(before, behind)| before.checked_add(1) != Some(**behind));

@@ -1,6 +1,7 @@
 //! Format 2: data files are the only truth, one sync a commit, indexes are derived. See `docs/formats/log-2.md`.
 //! Refuses to know who appends or reads: that is the same for both formats.
 
+mod audit;
 mod batch;
 mod chaser;
 pub(crate) mod depot;
@@ -13,6 +14,7 @@ mod table;
 mod walk;
 pub(crate) mod writer;
 
+pub(crate) use audit::{audit, has_files, metadata_crc, rebuild_index, snapshot};
 pub(crate) use chaser::Chaser;
 pub(crate) use shelf::Shelf;
 pub(crate) use writer::Writer;

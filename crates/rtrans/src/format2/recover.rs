@@ -42,7 +42,30 @@ pub(crate) struct Found {
     pub(crate) strays: Vec<u64>,
     /// The data file of which the file `tail` says up to where it was durable, and that place.
     pub(crate) durable: Option<(u64, u64)>,
+    /// All damage that was found, also what a repair has given up before, which the recovery does not tell again.
+    pub(crate) gaps: Vec<Gap>,
     pub(crate) recovery: Recovery,
+}
+
+/// Damage to what had been durable.
+#[derive(Clone, Debug)]
+pub(crate) struct Gap {
+    /// The first record that is gone; `upto` where that is not known, or none is.
+    pub(crate) first: u64,
+    /// The first record behind that is there.
+    pub(crate) upto: u64,
+    pub(crate) at: Corruption,
+}
+
+impl Gap {
+    fn new(at: Corruption, first: u64, upto: u64) -> Gap {
+        let ids = TransId::new(first).zip(TransId::new(upto.saturating_sub(1)));
+        let at = match ids.filter(|(first, last)| first <= last) {
+            Some((first, last)) => at.losing(first, last),
+            None => at,
+        };
+        Gap { first, upto, at }
+    }
 }
 
 /// What is known while files are walked through.
@@ -68,7 +91,10 @@ enum End {
 pub(crate) fn find(disk: &Disk, parameters: &Parameters, tail: Option<Tail>) -> Result<Found, Error> {
     let files = read_heads(disk, parameters)?;
     let heads: Vec<SegmentHead> = files.iter().filter_map(|(_, kind)| kind.head()).collect();
-    let log_id = heads.last().map_or(0, |head| head.log_id);
+    let is_damaged = files.iter().any(|(_, kind)| matches!(kind, FileKind::Damaged));
+    // Where no file has a head any more, the log is the one that its writer spoke of last.
+    let spoken_of = tail.filter(|_| is_damaged).map_or(0, |tail| tail.log_id);
+    let log_id = heads.last().map_or(spoken_of, |head| head.log_id);
     let tail = tail.filter(|tail| tail.log_id == log_id);
     let durable_upto =
         heads.iter().map(|head| head.durable_seq).chain(tail.map(|tail| tail.durable_seq)).max();
@@ -83,14 +109,19 @@ pub(crate) fn find(disk: &Disk, parameters: &Parameters, tail: Option<Tail>) -> 
         spares: Vec::new(),
         strays: Vec::new(),
         durable: tail.map(|tail| (tail.number, tail.position)),
+        gaps: Vec::new(),
         recovery: Recovery::default(),
     };
     let mut reading = Reading { disk, parameters, tail, durable_upto: durable_upto.unwrap_or(0), found };
     reading.read(&heads)?;
+    reading.go_on_behind_all(&files);
     reading.note_gaps(&files)?;
     reading.sort_out(&files);
     reading.forget_trimmed();
-    Ok(reading.found)
+    let mut found = reading.found;
+    let unknown = found.gaps.iter().filter(|gap| !found.memory.has_given_up(gap.first, gap.upto));
+    found.recovery.damaged = unknown.map(|gap| gap.at.clone()).collect();
+    Ok(found)
 }
 
 impl Reading<'_> {
@@ -263,14 +294,18 @@ impl Reading<'_> {
 
     /// Notes damage that takes the records from `first` to the one before `upto`, if there are any.
     fn note_lost(&mut self, corruption: Corruption, first: u64, upto: u64) {
-        let ids = TransId::new(first)
-            .zip(TransId::new(upto.saturating_sub(1)))
-            .filter(|(first, last)| first <= last);
-        let corruption = match ids {
-            Some((first, last)) => corruption.losing(first, last),
-            None => corruption,
+        self.found.gaps.push(Gap::new(corruption, first, upto));
+    }
+
+    /// Where no file counts any more, but some did: ids that were given are not given again.
+    fn go_on_behind_all(&mut self, files: &[(u64, FileKind)]) {
+        let damaged = files.iter().find(|(_, kind)| matches!(kind, FileKind::Damaged));
+        let (Some((number, _)), Some(tail), true) = (damaged, self.tail, self.found.slots.is_empty()) else {
+            return;
         };
-        self.found.recovery.damaged.push(corruption);
+        self.note_lost(self.missing(*number, files), tail.first.max(1), tail.durable_next.max(1));
+        self.found.memory.first = tail.first;
+        (self.found.next, self.found.seq) = (tail.durable_next.max(1), tail.durable_seq.saturating_add(1));
     }
 
     /// Notes records that no file holds, and that were not trimmed: a file between two others is missing or damaged.
@@ -300,7 +335,7 @@ impl Reading<'_> {
     /// Files whose records are trimmed go in any order, and some stay to be used again: what is not in them is no damage.
     fn forget_trimmed(&mut self) {
         let first = self.found.memory.first;
-        self.found.recovery.damaged.retain(|damaged| damaged.ids.is_none_or(|(_, last)| last.get() >= first));
+        self.found.gaps.retain(|gap| gap.at.ids.is_none_or(|(_, last)| last.get() >= first));
     }
 
     fn missing(&self, number: u64, files: &[(u64, FileKind)]) -> Corruption {
@@ -319,7 +354,8 @@ impl Reading<'_> {
             if matches!(kind, FileKind::Damaged) {
                 let path = data_path(*number, self.parameters.index_file_num_per_dir);
                 let what = "its head does not match its checksum; it is put aside, with all that it holds";
-                self.found.recovery.damaged.push(Corruption::of(&path, what));
+                let next = self.found.next;
+                self.found.gaps.push(Gap::new(Corruption::of(&path, what), next, next));
                 self.found.strays.push(*number);
             } else {
                 self.found.spares.push(*number);

@@ -85,6 +85,10 @@ impl Shelf {
         }
     }
 
+    pub(crate) fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
     /// The first record, and the id behind the last one; both the same when there is none.
     pub(crate) fn bounds(&self) -> (u64, u64) {
         let next = self.next.load(Ordering::Acquire);
