@@ -20,6 +20,7 @@ cases (all of them when none is named)
   follow    another process learns of a record
   cursors   64 consumers that note how far they are
   seed      beside the published rates of the original Ruby program
+  faults    failed syncs, full disks, kills, flipped bits, torn tails, power cuts (only when named; wants strace and root)
   clean     removes what is left (only when named)
 
 options
@@ -86,7 +87,9 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Options, String> {
             "--real-time" => options.is_real_time = true,
             "--no-rivals" => options.has_rivals = false,
             "--dir" => options.dir = value()?.into(),
-            case if CASES.contains(&case) || case == "clean" => options.cases.push(case.to_owned()),
+            case if CASES.contains(&case) || ["clean", "faults"].contains(&case) => {
+                options.cases.push(case.to_owned())
+            }
             other => return Err(format!("`{other}` is no case and no option")),
         }
     }

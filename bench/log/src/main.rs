@@ -3,6 +3,7 @@
 
 mod args;
 mod cases;
+mod faults;
 mod machine;
 mod raw;
 mod records;
@@ -23,6 +24,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match words.as_slice() {
+        ["role", name, rest @ ..] if name.starts_with("fault-") => faults::role(name, rest),
         ["role", name, rest @ ..] => roles::run(name, rest),
         ["log", ..] => log(arguments.get(1..).unwrap_or_default()),
         _ => Err(USAGE.into()),

@@ -269,10 +269,12 @@ impl Sheet {
 
     fn print_table(&self) {
         println!("\n== {} (load average {} to {})", self.case, self.load_before, machine::load());
-        println!(
-            "{:<40} {:<24} {:>10} {:>23} {:<9} ratio of the same round",
-            "what", "who", "median", "min .. max", "unit"
-        );
+        if !self.lines.is_empty() {
+            println!(
+                "{:<40} {:<24} {:>10} {:>23} {:<9} ratio of the same round",
+                "what", "who", "median", "min .. max", "unit"
+            );
+        }
         for line in &self.lines {
             let judged = self.judge(line);
             let spread = format!("{} .. {}", short(judged.min), short(judged.max));

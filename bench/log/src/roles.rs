@@ -84,6 +84,8 @@ fn fill_and_die(dir: &Path, count: u64, bytes: u64) -> Outcome<()> {
     let options = Options { parameters: Some(cases::one_file(bytes)), ..Options::default() };
     let log = Log::open(dir, options)?;
     fill(&log, &Records::new(RECORD_BYTES), count)?;
+    // Else the next start syncs what is left, and the time of that is the disk's.
+    log.sync()?;
     kill_process(getpid(), Signal::KILL)?;
     Ok(())
 }

@@ -40,6 +40,7 @@ pub(crate) fn run(case: &str, options: &Options, sheet: &mut Sheet) -> Outcome<(
         "follow" => follow::run(options, sheet),
         "cursors" => cursors::run(options, sheet),
         "seed" => seed::run(options, sheet),
+        "faults" => crate::faults::run(options, sheet),
         "clean" => machine::remove_dir(&options.dir),
         other => Err(format!("there is no case {other}").into()),
     };

@@ -16,6 +16,7 @@ use crate::rivals::loghold::FORMAT_2;
 use crate::rivals::{Ability, Purpose, all};
 
 const WHAT: &str = "records validated while opening";
+const CHECK: &str = "records validated by a check";
 const BASE: &str = "raw validating, memory";
 
 /// Bytes for each record in one file that takes all of them, so that all are validated, and little room behind them.
@@ -50,6 +51,7 @@ pub(crate) fn run(options: &Options, sheet: &mut Sheet) -> Outcome<()> {
         }
     }
     sheet.beside(WHAT, WHAT, BASE);
+    sheet.beside(CHECK, WHAT, BASE);
     sheet.goal("G12", (WHAT, FORMAT_2), Bound::AtLeast(0.8));
     sheet.remark("the rivals were closed, not killed; raft-engine reads the heads of its batches; commitlog and redb validate nothing");
     remove_dir(&super::place(options))
@@ -73,6 +75,15 @@ fn ours(options: &Options, sheet: &mut Sheet, round: usize, count: u64) {
         Ok(found as f64 / opened)
     });
     sheet.put(round, "time to open", FORMAT_2, "ms", opened * 1e3);
+    sheet.attempt(round, (CHECK, FORMAT_2, "1/s"), || {
+        let begin = Instant::now();
+        let findings = rtrans::check(super::place(options))?;
+        let seconds = seconds_since(begin);
+        if findings.records < count {
+            return Err(format!("checked {} of {count}", findings.records).into());
+        }
+        Ok(count as f64 / seconds)
+    });
 }
 
 /// Parameters with one large file.

@@ -71,7 +71,8 @@ fn answers(stream: &mut UnixStream, wanted: usize) -> Outcome<usize> {
     while lines < wanted {
         let read = stream.read(&mut buffer)?;
         let bytes = buffer.get(..read).unwrap_or_default();
-        if read == 0 || bytes.starts_with(b"-") {
+        // Ids have a minus sign as well.
+        if read == 0 || bytes.windows(4).any(|word| word == b"-ERR") {
             return Err(format!("redis: {}", String::from_utf8_lossy(bytes)).into());
         }
         lines += bytes.iter().filter(|byte| **byte == b'\n').count();
