@@ -116,6 +116,17 @@ impl Depot {
         }
     }
 
+    /// Removes the index of the file that is written, durably: there is one when the file was full before a crash took
+    /// its end. It would fit by its number and generation once the file is full again, and lead to other records.
+    pub(crate) fn forget_index(&self, number: u64) -> Result<(), Error> {
+        let path = index_path(number, self.parameters.index_file_num_per_dir);
+        match self.disk.remove_file(&path) {
+            Ok(()) => self.sync_dir(path.parent().unwrap_or(Path::new(""))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// Gives files durably another name, under which they are no part of the log, and can still be looked at.
     pub(crate) fn put_aside(&self, numbers: &[u64]) -> Result<(), Error> {
         for number in numbers {

@@ -82,6 +82,9 @@ pub(crate) fn open(
     let depot = Arc::new(Depot::new(disk, parameters));
     depot.put_aside(&found.strays)?;
     depot.discard(&found.spares)?;
+    if let Some(last) = found.slots.last() {
+        depot.forget_index(last.head.number)?;
+    }
     let now = micros_of(clock.wall());
     if found.log_id == 0 {
         found.log_id = unlike(now, u64::from(std::process::id()));

@@ -9,5 +9,6 @@ mod kit;
 mod model;
 mod oracle;
 mod race;
+mod regressions;
 mod scenes;
 mod world;

@@ -1,0 +1,168 @@
+//! Faults that the proofs have found, each as the shortest history that shows it.
+//! Refuses to grow by guesses: each was seen to fail once.
+
+use host::Clock;
+use host::sim::{Fault, ManualClock, SimDisk, Times};
+use rtrans::{Error, Level, Log, Reader, Retention, TransId, TypeNo};
+
+use crate::kit::{id, small};
+
+fn open(sim: &SimDisk) -> Log {
+    Log::open_on(&sim.disk(), &Clock::system(), small(0)).unwrap()
+}
+
+fn fill(log: &Log, level: Level, count: u64, bytes: usize) {
+    for number in 0..count {
+        log.append_at(level, TypeNo(1), &vec![number.to_le_bytes()[0]; bytes]).unwrap();
+    }
+}
+
+#[test]
+fn a_position_committed_after_two_rollbacks_is_kept() {
+    let sim = SimDisk::new(1);
+    let log = open(&sim);
+    fill(&log, Level::Disk, 20, 10);
+    let mut consumer = log.consumer("backend").unwrap();
+    consumer.commit(id(20)).unwrap();
+    log.truncate_after(Some(id(15))).unwrap();
+    log.truncate_after(Some(id(10))).unwrap();
+    consumer.commit(id(5)).unwrap();
+    assert_eq!(log.consumers().unwrap()[0].position, Some(id(5)));
+    sim.crash();
+    drop((consumer, log));
+    assert_eq!(open(&sim).consumers().unwrap()[0].position, Some(id(5)));
+}
+
+#[test]
+fn positions_survive_a_crash_that_tears_the_first_batch_of_a_new_file() {
+    for seed in 0..400 {
+        let sim = SimDisk::new(seed);
+        let log = open(&sim);
+        fill(&log, Level::Disk, 1, 10);
+        for number in 0..30 {
+            log.consumer(&format!("consumer-{number}")).unwrap().commit(id(1)).unwrap();
+        }
+        // More than a sector of positions stands in front of these records.
+        fill(&log, Level::Disk, 1, 900);
+        fill(&log, Level::Os, 3, 900);
+        sim.crash();
+        drop(log);
+        let log = open(&sim);
+        assert!(log.recovery().damaged.is_empty(), "seed {seed}: {}", log.recovery());
+        let consumers = log.consumers().unwrap();
+        assert_eq!(consumers.len(), 30, "seed {seed}");
+        assert!(consumers.iter().all(|consumer| consumer.position == Some(id(1))), "seed {seed}");
+    }
+}
+
+#[test]
+fn an_index_from_before_a_crash_leads_to_no_other_record() {
+    for seed in 0..400 {
+        let sim = SimDisk::new(seed);
+        let mut log = open(&sim);
+        fill(&log, Level::Disk, 3, 700);
+        for round in 0..3u64 {
+            // The end of one file and the beginning of the next are lost, the index of the first perhaps not.
+            fill(&log, Level::Os, 8, 300 + usize::try_from(round).unwrap() * 90);
+            sim.crash();
+            drop(log);
+            log = open(&sim);
+            assert!(log.recovery().damaged.is_empty(), "seed {seed}: {}", log.recovery());
+            for record in log.scan(..) {
+                record.unwrap_or_else(|error| panic!("seed {seed}, round {round}: {error}"));
+            }
+            fill(&log, Level::Disk, 4 + round, 200 + usize::try_from(seed % 7).unwrap() * 100);
+        }
+    }
+}
+
+#[test]
+fn a_reader_beside_goes_on_when_the_next_file_is_gone_and_its_own_is_not() {
+    let sim = SimDisk::new(1);
+    let log = open(&sim);
+    fill(&log, Level::Disk, 6, 1000);
+    let reader = Reader::open_on(&sim.disk()).unwrap();
+    assert_eq!(reader.last(), Some(id(6)));
+    for _ in 0..20 {
+        fill(&log, Level::Disk, 4, 1000);
+        let last = log.last().unwrap();
+        log.trim_before(last).unwrap();
+        if last.get() % 3 == 0 {
+            assert_eq!(reader.last(), Some(last));
+        }
+    }
+    assert_eq!(reader.last(), log.last());
+}
+
+#[test]
+fn a_file_that_a_rollback_has_made_void_is_missed_by_nobody() {
+    let sim = SimDisk::new(1);
+    let log = open(&sim);
+    fill(&log, Level::Disk, 30, 1000);
+    log.truncate_after(Some(id(15))).unwrap();
+    fill(&log, Level::Disk, 6, 1000);
+    log.trim_before(id(14)).unwrap();
+    fill(&log, Level::Disk, 12, 1000);
+    drop(log);
+    let log = open(&sim);
+    assert!(log.recovery().damaged.is_empty(), "{}", log.recovery());
+    assert_eq!(
+        log.scan(..).map(|record| record.unwrap().id.get()).collect::<Vec<_>>(),
+        (14..=33).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn a_sync_tells_of_records_in_memory_that_a_full_disk_has_taken() {
+    let sim = SimDisk::new(1);
+    let log = open(&sim);
+    fill(&log, Level::Disk, 3, 100);
+    sim.capacity(0);
+    fill(&log, Level::Memory, 1, 30_000);
+    // Whoever comes next writes it, and finds no room.
+    assert!(matches!(log.append(TypeNo(1), b"x"), Err(Error::DiskFull(_))));
+    sim.capacity(1 << 30);
+    assert_eq!(log.append(TypeNo(1), b"x").unwrap(), id(4));
+    sim.capacity(0);
+    fill(&log, Level::Memory, 1, 30_000);
+    assert!(matches!(log.sync(), Err(Error::DiskFull(_))), "it is not durable");
+}
+
+#[test]
+fn a_directory_that_a_chore_could_not_sync_takes_no_more_records() {
+    for call in 1..200 {
+        let sim = SimDisk::new(call);
+        let log = open(&sim);
+        sim.fail_call(sim.calls() + call, Fault::Emfile, Times::Once);
+        let mut acknowledged = 0;
+        for _ in 0..14 {
+            acknowledged = log.append(TypeNo(1), &[7; 900]).map_or(acknowledged, TransId::get);
+        }
+        sim.crash();
+        drop(log);
+        let found = open(&sim).last().map_or(0, TransId::get);
+        assert!(found >= acknowledged, "call {call}: {found} of {acknowledged} are left");
+    }
+}
+
+#[test]
+fn retention_by_age_goes_by_the_clock_of_the_writer() {
+    let sim = SimDisk::new(1);
+    let clock = ManualClock::new(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000));
+    let log = Log::open_on(&sim.disk(), &clock.clock(), small(0)).unwrap();
+    for _ in 0..10 {
+        clock.advance(std::time::Duration::from_secs(10));
+        fill(&log, Level::Disk, 1, 10);
+    }
+    let policy = Retention { age_max: Some(std::time::Duration::from_secs(35)), ..Retention::default() };
+    assert_eq!(log.retain(&policy).unwrap().first, Some(id(7)));
+}
+
+#[test]
+fn a_log_that_is_empty_finds_no_time() {
+    let sim = SimDisk::new(1);
+    let log = open(&sim);
+    fill(&log, Level::Disk, 3, 10);
+    log.truncate_after(None).unwrap();
+    assert_eq!(log.seek_time(std::time::UNIX_EPOCH).unwrap(), None);
+}

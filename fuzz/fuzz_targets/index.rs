@@ -1,0 +1,10 @@
+//! Fuzzes the index of a full data file, through everything that reads a log.
+//! Refuses to judge what is read: only a panic, a hang or too much memory is a find.
+#![no_main]
+
+#[path = "../../crates/rtrans/tests/hostile/drive.rs"]
+mod drive;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    drive::drive(drive::Part::Index, bytes);
+});
