@@ -1,6 +1,8 @@
 //! The command line as it is typed: one definition for parsing, help, completions and man pages.
 //! Refuses to look at the world: no file, variable or clock is read here.
 
+pub(crate) mod lease;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -102,6 +104,16 @@ pub(crate) enum Command {
     /// Fetch, find, check and remove chunks
     #[command(subcommand, arg_required_else_help = true)]
     Chunk(ChunkCommand),
+    /// Print the paths of the files that hold a range of blocks, and hold them with a lease; the same as `chunk files`
+    Files(FilesArguments),
+    /// Take, list, renew and break leases: pins with a name and a lifetime, which every process keeps to
+    #[command(subcommand, arg_required_else_help = true)]
+    Lease(lease::LeaseCommand),
+    /// Run a command while a lease holds the files that it reads
+    #[command(after_help = lease::WITH_HELP)]
+    With(lease::WithArguments),
+    /// Print macros or functions that let a SQL engine read the chunks with the right types and open the right files only
+    SqlInit(lease::SqlInitArguments),
     /// Tell the story of the hold on this machine, with proofs: no network, no server, under a minute
     Demo(DemoArguments),
     /// Print a completion script for a shell
@@ -270,6 +282,9 @@ pub(crate) struct FilesArguments {
     /// Only files of this table: NAME or NAME.parquet; repeatable
     #[arg(long, value_name = "NAME")]
     pub(crate) table: Vec<String>,
+    /// Hold the printed files for this time, 1s to 30d, whatever is removed meanwhile
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    pub(crate) lease: Option<Duration>,
 }
 
 #[derive(Debug, Args)]

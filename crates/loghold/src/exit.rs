@@ -20,6 +20,7 @@ Exit codes:
   7    disk full
   8    another process owns the data directory
   9    timed out
+  126  the command of `with` cannot be run, 127: it is not there; else `with` ends as its command does
   130  stopped by ^C (SIGINT), 143 by SIGTERM: what was fetched is kept and used by the next run
   141  the reader of stdout went away";
 
@@ -36,9 +37,34 @@ pub(crate) enum Exit {
     DiskFull = 7,
     Locked = 8,
     TimedOut = 9,
+    NotRunnable = 126,
+    NoCommand = 127,
     Interrupted = 130,
     PipeClosed = 141,
     Terminated = 143,
+}
+
+/// How a command that worked ends the program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    Own(Exit),
+    /// As the command ended that was run for the user.
+    OfCommand(u8),
+}
+
+impl From<Exit> for Ending {
+    fn from(exit: Exit) -> Ending {
+        Ending::Own(exit)
+    }
+}
+
+impl From<Ending> for ExitCode {
+    fn from(ending: Ending) -> ExitCode {
+        match ending {
+            Ending::Own(exit) => exit.into(),
+            Ending::OfCommand(code) => ExitCode::from(code),
+        }
+    }
 }
 
 impl From<Exit> for ExitCode {

@@ -19,6 +19,7 @@ mod progress;
 mod quantity;
 mod remote;
 mod runtime;
+mod selection;
 mod settings;
 mod settling;
 mod stop_signal;
@@ -35,7 +36,7 @@ fn main() -> ExitCode {
     output::use_colors(arguments.global.color);
     logs::show(&arguments.global);
     match commands::run(arguments) {
-        Ok(exit) => exit.into(),
+        Ok(ending) => ending.into(),
         Err(failure) => {
             output::print_failure(&failure);
             failure.exit.into()

@@ -72,6 +72,11 @@ impl Settings {
         Ok(self.options.clone())
     }
 
+    /// The same after it was found to name a directory.
+    pub(crate) fn options_as_given(&self) -> Options {
+        self.options.clone()
+    }
+
     /// What the hold is put together from: with a source of this machine's files, where they are allowed.
     pub(crate) fn hold_parts(&self) -> Parts {
         let file: Option<Arc<dyn DataSource>> =

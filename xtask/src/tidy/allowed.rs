@@ -142,6 +142,21 @@ pub(super) const ALLOWED: &[Allowed] = &[
         reason: "how often progress is drawn",
     },
     Allowed {
+        file: "crates/loghold/src/commands/with.rs",
+        kinds: &[Clocks],
+        reason: "waits for a directory that another process owns, and renews a lease while a command runs",
+    },
+    Allowed {
+        file: "crates/loghold/src/commands/with/child.rs",
+        kinds: &[Spawns],
+        reason: "runs the command that the user names",
+    },
+    Allowed {
+        file: "crates/loghold/src/commands/with/file_list.rs",
+        kinds: &[Files],
+        reason: "the list of files that a command is given lies outside of any data directory, and goes with the command",
+    },
+    Allowed {
         file: "crates/loghold/src/fetched.rs",
         kinds: &[Clocks],
         reason: "refreshes the progress display",

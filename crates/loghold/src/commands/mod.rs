@@ -4,19 +4,27 @@
 pub(crate) mod chunk;
 mod completions;
 mod demo;
+mod lease;
 mod man;
+mod sql_init;
+mod with;
 
-use crate::args::{Arguments, Command};
-use crate::exit::{Exit, Outcome};
+use crate::args::{Arguments, ChunkCommand, Command};
+use crate::exit::{Ending, Outcome};
 use crate::settings::Settings;
 
 /// Runs a command to its end.
-pub(crate) fn run(arguments: Arguments) -> Outcome<Exit> {
+pub(crate) fn run(arguments: Arguments) -> Outcome<Ending> {
     let settings = Settings::resolve(&arguments.global, |name| std::env::var_os(name));
-    match arguments.command {
+    let exit = match arguments.command {
         Command::Chunk(command) => chunk::run(command, settings),
+        Command::Files(arguments) => chunk::run(ChunkCommand::Files(arguments), settings),
+        Command::Lease(command) => lease::run(command, settings),
+        Command::With(arguments) => return with::run(&arguments, &settings),
+        Command::SqlInit(arguments) => sql_init::run(&arguments, &settings),
         Command::Demo(arguments) => demo::run(&arguments, &settings),
         Command::Completions { shell } => completions::run(shell),
         Command::Man { command } => man::run(&command),
-    }
+    };
+    exit.map(Ending::from)
 }

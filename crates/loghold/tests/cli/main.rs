@@ -8,6 +8,8 @@ mod fetching;
 #[cfg(test)]
 mod importing;
 #[cfg(test)]
+mod leases;
+#[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "tests write and read their own files")]
 mod program;
 #[cfg(test)]

@@ -25,7 +25,7 @@ fn the_help_names_every_command_and_every_exit_code() {
 
 #[test]
 fn without_a_command_the_help_is_shown_and_the_exit_code_is_2() {
-    for arguments in [&[][..], &["chunk"]] {
+    for arguments in [&[][..], &["chunk"], &["lease"]] {
         let run = Program::new().run(arguments);
         assert_eq!(run.code, 2);
         assert!(run.stderr.contains("Usage: loghold"), "{}", run.stderr);
@@ -56,6 +56,13 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_wrong() {
         (&["chunk", "ls", "-q", "-v"], "cannot be used with"),
         (&["chunk", "import", "x", "--worker", "me"], "peer id"),
         (&["chunk", "why", "trial"], "chunk id"),
+        (&["lease", "new", "trial"], "<BLOCKS>"),
+        (&["lease", "new", "trial", "0..1", "--for", "1y"], "unit of time"),
+        (&["lease", "break"], "<NAME>"),
+        (&["with", "trial", "0..1"], "<COMMAND>"),
+        (&["with", "trial", "--", "true"], "<BLOCKS>"),
+        (&["with", "trial", "0..1", "true"], "unexpected argument"),
+        (&["sql-init", "oracle"], "duckdb, polars, datafusion"),
         (&["completions", "ksh"], "'zsh'"),
         (&["man", "chunk", "gett"], "did you mean \"get\"?"),
     ] {

@@ -1,13 +1,13 @@
 //! `loghold chunk`: the commands of the hold.
 //! Refuses to keep anything between runs; the data directory does.
 
-mod absent;
+pub(crate) mod absent;
 mod files;
 mod find;
 mod get;
 mod import;
 mod ls;
-mod report;
+pub(crate) mod report;
 mod rm;
 mod verify;
 mod wait;
@@ -29,7 +29,7 @@ pub(crate) struct Context {
 
 impl Context {
     /// Opens the hold: takes the data directories' locks and loads the catalogue.
-    fn hold(&self) -> Outcome<DataManagerImpl> {
+    pub(crate) fn hold(&self) -> Outcome<DataManagerImpl> {
         Ok(DataManagerImpl::open_with(self.settings.hold_options()?, self.settings.hold_parts())?)
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct ChunkReport {
     pub(crate) pins: usize,
     pub(crate) pinned_for_ms: Option<u64>,
     pub(crate) path: Option<String>,
+    /// The names of the leases that hold it.
+    pub(crate) leases: Vec<String>,
 }
 
 impl ChunkReport {
@@ -65,6 +67,7 @@ impl ChunkReport {
             pins: status.pins,
             pinned_for_ms: status.pinned_for.map(milliseconds),
             path: status.path.as_ref().map(|path| path.display().to_string()),
+            leases: status.leases.clone(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `loghold chunk rm`: removes chunks and says which.
 //! Refuses to ask questions, and to cut a chunk: one that reaches beyond the given blocks stays.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use data_manager::data_chunk::ChunkId;
@@ -17,6 +18,9 @@ use crate::quantity::counted;
 
 /// How long the removal of one chunk's files is waited for. Nobody else has chunks pinned while we own the directory.
 const REMOVAL_TIME_MAX: Duration = Duration::from_mins(1);
+
+/// Leases that are named when they hold chunks back.
+const NAMES_SHOWN_MAX: usize = 5;
 
 pub(crate) fn run(context: &Context, arguments: &RemoveArguments) -> Outcome<Exit> {
     let hold = context.hold()?;
@@ -41,14 +45,29 @@ pub(crate) fn run(context: &Context, arguments: &RemoveArguments) -> Outcome<Exi
         hold.delete_chunk(status.id);
     }
     let mut reports = Vec::with_capacity(chosen.len());
+    // One that cannot be read may hold any chunk.
+    let leases = hold.leases();
+    let damaged: Vec<&str> =
+        leases.iter().filter(|lease| lease.damage.is_some()).map(|lease| lease.lease.name.as_str()).collect();
+    let mut held_back: BTreeSet<&str> = BTreeSet::new();
     for status in &chosen {
-        hold.wait_gone(status.id, REMOVAL_TIME_MAX)?;
+        let is_leased = !status.leases.is_empty() || !damaged.is_empty();
+        if !is_leased {
+            hold.wait_gone(status.id, REMOVAL_TIME_MAX)?;
+        }
+        held_back.extend(status.leases.iter().map(String::as_str).chain(damaged.iter().copied()));
         reports.push(ChunkReport {
-            state: "removed",
+            state: if is_leased { "retired" } else { "removed" },
             is_wanted: false,
             path: None,
             ..ChunkReport::new(status)
         });
+    }
+    if !held_back.is_empty() {
+        let names = held_back.into_iter().take(NAMES_SHOWN_MAX).collect::<Vec<_>>().join(", ");
+        context.notes.say(&format!(
+            "leased chunks are hidden, and their files go when these leases end: {names} (`loghold lease ls`)"
+        ));
     }
     print_rows(context.settings.format, &HEADINGS, &reports, cells)?;
     Ok(Exit::Done)

@@ -91,6 +91,9 @@ fn paragraph(report: &ChunkReport) -> String {
         let pinned_for = Duration::from_millis(report.pinned_for_ms.unwrap_or_default());
         lines.push(("pins", format!("{}, for {}", report.pins, show_duration(pinned_for))));
     }
+    if !report.leases.is_empty() {
+        lines.push(("leases", report.leases.join(", ")));
+    }
     if let Some(path) = &report.path {
         lines.push(("path", path.clone()));
     }
