@@ -58,15 +58,12 @@ fn runs(live: &[&Manifest], compaction: Compaction) -> Vec<Vec<Manifest>> {
                 && tables(before) == tables(chunk)
                 && bytes.saturating_add(size) <= compaction.bytes_max
         });
-        match runs.last_mut().filter(|_| fits) {
-            Some(run) => {
-                run.push((*chunk).clone());
-                bytes = bytes.saturating_add(size);
-            }
-            None => {
-                runs.push(vec![(*chunk).clone()]);
-                bytes = size;
-            }
+        if let Some(run) = runs.last_mut().filter(|_| fits) {
+            run.push((*chunk).clone());
+            bytes = bytes.saturating_add(size);
+        } else {
+            runs.push(vec![(*chunk).clone()]);
+            bytes = size;
         }
     }
     runs.retain(|run| run.len() >= compaction.chunks_min.max(2));

@@ -90,14 +90,15 @@ impl Reading {
                     }
                     return Ok(None);
                 }
-                Phase::Chunk(rows, last) => match rows.next()? {
-                    Some(line) => line,
-                    None => {
+                Phase::Chunk(rows, last) => {
+                    let last = *last;
+                    let Some(line) = rows.next()? else {
                         self.next = last.next();
                         self.phase = Phase::Between;
                         continue;
-                    }
-                },
+                    };
+                    line
+                }
                 Phase::Log(_) => match self.next_of_log(timeout)? {
                     Some(line) => line,
                     None if matches!(self.phase, Phase::Between) => continue,

@@ -1,7 +1,7 @@
 //! `Store`: the objects of one dataset, at a URL; and whether the store keeps what is written once.
 //! Refuses to believe a store: what was written is read back, and who won is compared.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, Barrier};
 use std::thread;
 
@@ -122,11 +122,15 @@ impl Store {
             }
             writers.into_iter().map(joined).collect::<Vec<_>>()
         });
-        let mut winners = Vec::new();
-        for (number, outcome) in outcomes.into_iter().enumerate() {
-            if outcome? == Created::Now {
-                winners.push(number);
-            }
+        let won = |(number, outcome): (usize, &Result<Created, Error>)| {
+            matches!(outcome, Ok(Created::Now)).then_some(number)
+        };
+        let winners: Vec<usize> = outcomes.iter().enumerate().filter_map(won).collect();
+        // Two winners are two, whatever became of the others; fewer may be due to a failure.
+        if winners.len() < 2
+            && let Some(error) = outcomes.into_iter().find_map(Result::err)
+        {
+            return Err(error);
         }
         let refused = |what: String| Err(Error::StoreRefused { what });
         let [winner] = winners.as_slice() else {
@@ -162,6 +166,6 @@ fn joined(
     handle.join().unwrap_or_else(|_| Err(failed("a writer of the check panicked".to_owned())))
 }
 
-fn open_disk(path: &PathBuf) -> Result<Disk, Error> {
+fn open_disk(path: &Path) -> Result<Disk, Error> {
     Disk::open(path).map_err(|error| Error::Store { what: error.to_string(), is_transient: false })
 }

@@ -40,30 +40,30 @@ pub(crate) struct Filled {
 #[derive(Debug)]
 pub(crate) struct Tables<'a> {
     plan: &'a Plan,
-    tables: Vec<Filling<'a>>,
+    filling: Vec<Filling<'a>>,
     rejected: RawColumns,
 }
 
 #[derive(Debug)]
 enum Filling<'a> {
-    Raw(&'a Table, RawColumns),
-    Typed(&'a Table, &'a [Column], TypedColumns),
+    Raw(&'a Table, Box<RawColumns>),
+    Typed(&'a Table, &'a [Column], Box<TypedColumns>),
 }
 
 impl<'a> Tables<'a> {
     pub(crate) fn new(plan: &'a Plan) -> Tables<'a> {
         let tables = plan.tables.iter().map(|table| match &table.columns {
-            Columns::Raw => Filling::Raw(table, RawColumns::default()),
-            Columns::Typed(columns) => Filling::Typed(table, columns, TypedColumns::new(columns)),
+            Columns::Raw => Filling::Raw(table, Box::default()),
+            Columns::Typed(columns) => Filling::Typed(table, columns, Box::new(TypedColumns::new(columns))),
         });
-        Tables { plan, tables: tables.collect(), rejected: RawColumns::default() }
+        Tables { plan, filling: tables.collect(), rejected: RawColumns::default() }
     }
 
     /// Adds a record to each table that takes it.
     pub(crate) fn push(&mut self, row: Row<'_>) {
         let mut reasons: Vec<String> = row.placed.misfit.iter().cloned().collect();
         let mut is_taken = false;
-        for table in &mut self.tables {
+        for table in &mut self.filling {
             match table {
                 Filling::Raw(table, raw) if table.takes(row.type_no) => {
                     raw.push(row);
@@ -95,7 +95,7 @@ impl<'a> Tables<'a> {
     pub(crate) fn finish(self) -> Result<Vec<Filled>, Error> {
         let raw_file = self.plan.raw_table().map(|table| table.file.as_str());
         let mut filled = Vec::new();
-        for table in self.tables {
+        for table in self.filling {
             let (file, kind, batch) = match table {
                 Filling::Raw(table, raw) if raw_file == Some(&table.file) => {
                     (&table.file, FileKind::Raw, raw.finish(false))

@@ -1,6 +1,15 @@
 //! Times as of RFC 3339, to the microsecond.
 //! Refuses leap seconds and what is finer than a microsecond, rather than to round.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A time as sealed tables and JSON show it: RFC 3339 in UTC, with six digits behind the second where it is not whole.
+pub fn time_text(time: SystemTime) -> String {
+    let micros = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+    // Later than year 9999 is no time that a log was written at.
+    rfc3339_of_micros(i64::try_from(micros).unwrap_or(i64::MAX))
+}
+
 /// Microseconds since 1970 of a text such as `2023-07-13T17:38:11.25Z` or `...+02:00`.
 pub(crate) fn micros_of_rfc3339(text: &str) -> Option<i64> {
     let (date, rest) = text.split_once(['T', 't', ' '])?;

@@ -41,7 +41,7 @@ fn what_fits_no_table_is_kept_whole_with_the_reason() {
         }
         assert_eq!((table.as_str(), &values["reason"]), ("_rejected", &Value::from(reason)));
         assert_eq!(values["type"], Value::from(type_no));
-        let digits: String = payload.iter().map(|byte| format!("{byte:02x}")).collect();
-        assert!(values["bytes"] == Value::from(format!("0x{digits}")), "{reason}");
+        let digits = payload.iter().fold(String::new(), |digits, byte| digits + &format!("{byte:02x}"));
+        assert!(values["bytes"] == format!("0x{digits}"), "{reason}");
     }
 }

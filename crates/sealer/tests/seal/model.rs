@@ -11,7 +11,7 @@ use crate::world::{World, Wrong, plan, records};
 const WALKS: u64 = 60;
 const STEPS: usize = 60;
 
-/// Random numbers by seed (SplitMix64).
+/// Random numbers by seed, the same on every machine.
 struct Dice(u64);
 
 impl Dice {
@@ -79,8 +79,8 @@ impl Walk {
     fn roll_back(&mut self) {
         let last = self.model.len() as u64;
         let keep = last - self.dice.below(4).min(last);
-        let least = self.finalized().max(self.log().first().map_or(last, |first| first.get() - 1));
-        if keep >= least {
+        let lowest = self.finalized().max(self.log().first().map_or(last, |first| first.get() - 1));
+        if keep >= lowest {
             self.log().truncate_after(TransId::new(keep)).unwrap();
             self.model.truncate(usize::try_from(keep).unwrap());
         }

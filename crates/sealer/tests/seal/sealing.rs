@@ -20,9 +20,9 @@ fn a_chunk_ends_with_the_record_that_fills_it_and_the_rest_waits() {
         log.append(TypeNo(number), &number.to_le_bytes()).unwrap();
     }
     let mut sealer = world.sealer(&plan, &log);
-    let sealed = sealer.seal_all().unwrap();
+    let chunks = sealer.seal_all().unwrap();
     let ranges: Vec<_> =
-        sealed.iter().map(|chunk| (chunk.first_block, chunk.last_block, chunk.sequence)).collect();
+        chunks.iter().map(|chunk| (chunk.first_block, chunk.last_block, chunk.sequence)).collect();
     assert_eq!(ranges, [(0, 2, 1), (3, 5, 2)]);
     assert_eq!(sealer.step().unwrap(), Step::Waiting { records: 1 });
     assert_eq!(log.consumers().unwrap()[0].position, Some(id(6)));
@@ -102,9 +102,9 @@ fn blocks_are_not_divided_and_holes_are_told() {
     for number in [1, 1, 1, 5, 9, 9, 12] {
         log.append(TypeNo(1), format!("{{\"n\":{number}}}").as_bytes()).unwrap();
     }
-    let sealed = world.sealer(&plan, &log).seal_all().unwrap();
+    let chunks = world.sealer(&plan, &log).seal_all().unwrap();
     let ranges: Vec<_> =
-        sealed.iter().map(|chunk| (chunk.first_block, chunk.last_block, chunk.gaps.clone())).collect();
+        chunks.iter().map(|chunk| (chunk.first_block, chunk.last_block, chunk.gaps.clone())).collect();
     assert_eq!(ranges, [(1, 1, vec![]), (5, 9, vec![[6, 8]])]);
 }
 
@@ -123,8 +123,8 @@ fn a_block_with_another_parent_stops_the_line_until_it_is_rolled_back() {
     }
     log.truncate_after(Some(id(1))).unwrap();
     log.append(TypeNo(1), br#"{"h":"b","p":"a"}"#).unwrap();
-    let sealed = sealer.seal_all().unwrap();
-    assert_eq!(sealed[0].last_hash.as_deref(), Some("b"));
+    let chunks = sealer.seal_all().unwrap();
+    assert_eq!(chunks[0].last_hash.as_deref(), Some("b"));
 }
 
 #[test]

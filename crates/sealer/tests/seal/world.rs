@@ -202,7 +202,7 @@ pub(crate) fn plan_with(more: &str, tables: &str) -> Plan {
     let mut text = String::new();
     for (key, value) in defaults {
         if !more.lines().any(|line| line.starts_with(key)) {
-            text += &format!("{key} = {value}\n");
+            text = text + key + " = " + value + "\n";
         }
     }
     Plan::parse(&format!("{text}{more}\n{tables}")).unwrap()
