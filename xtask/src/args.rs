@@ -11,6 +11,7 @@ usage: cargo xtask COMMAND
         --skip-external  the same, and only when what they need is missing
         --no-install     install nothing; say what is missing
   tidy  the rules of STYLE.md that a program can check
+  prove the proofs of the log for longer: more seeds and steps, every bit of every file; about half an hour
   bench NAME [ARGUMENT...]
         the benches of bench/, `hold` or `log`, in release mode; everything after `bench` is passed on";
 
@@ -23,6 +24,8 @@ pub(crate) enum Command {
     Test(TestOptions),
     /// Run the tree's own rules.
     Tidy,
+    /// Run the long proofs.
+    Prove,
     /// Run a bench with these arguments.
     Bench(Vec<String>),
 }
@@ -47,6 +50,10 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, String> {
         "tidy" => match rest.first() {
             None => Ok(Command::Tidy),
             Some(extra) => Err(format!("tidy takes no arguments, but got `{extra}`")),
+        },
+        "prove" => match rest.first() {
+            None => Ok(Command::Prove),
+            Some(extra) => Err(format!("prove takes no arguments, but got `{extra}`")),
         },
         "bench" if rest.is_empty() => Err("bench needs a name: `hold` or `log`".to_owned()),
         "bench" => Ok(Command::Bench(rest.to_vec())),
@@ -89,7 +96,7 @@ mod tests {
 
     #[test]
     fn unknown_words_are_refused_by_name() {
-        for text in ["tset", "test --fast", "tidy now", "bench"] {
+        for text in ["tset", "test --fast", "tidy now", "prove it", "bench"] {
             let reason = parse_text(text).expect_err(text);
             assert!(reason.contains(text.split(' ').next_back().unwrap()), "{text}: {reason}");
         }

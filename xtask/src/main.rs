@@ -1,4 +1,4 @@
-//! The project's chores, run as `cargo xtask COMMAND`: test, tidy, bench.
+//! The project's chores, run as `cargo xtask COMMAND`: test, tidy, prove, bench.
 //! Refuses to ship: nothing in the product depends on this crate.
 
 use std::process::ExitCode;
@@ -11,6 +11,7 @@ mod bench;
 )]
 mod files;
 mod prerequisites;
+mod prove;
 #[expect(
     clippy::disallowed_methods,
     reason = "a development tool: it reports how long each step really took"
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         }
         Command::Test(options) => test::run(&options, &root),
         Command::Tidy => tidy::run(&root),
+        Command::Prove => prove::run(&root),
         Command::Bench(arguments) => bench::run(&arguments, &root),
     };
     match outcome {

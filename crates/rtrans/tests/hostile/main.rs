@@ -1,6 +1,6 @@
 //! Files that were made to do harm: random bytes and wrong numbers under right checksums, in every file of a log.
 //! Refuses a panic, a hang, and memory far beyond what the files hold.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers fail as tests do")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "helpers fail as tests do")]
 #![expect(clippy::disallowed_methods, reason = "the corpus lies on the real disk")]
 
 mod allocations;

@@ -44,7 +44,7 @@ impl Mutator {
 
     pub(crate) fn mutated(&mut self, part: Part) -> Vec<u8> {
         let mut bytes = honest_bytes(part).to_vec();
-        for _ in 0..1 + self.below(3) {
+        for _ in 0..=self.below(3) {
             self.change(part, &mut bytes);
         }
         if self.below(20) == 0 {
@@ -91,30 +91,25 @@ fn batch_heads(bytes: &[u8]) -> Vec<usize> {
 
 /// Makes all checksums fit that stand over numbers.
 fn seal(part: Part, bytes: &mut [u8], heads: &[usize]) {
-    let put = |bytes: &mut [u8], at: usize, pieces: &[&[u8]]| {
-        let crc = crc32(&pieces.concat());
-        bytes[at..at + 4].copy_from_slice(&crc.to_le_bytes());
-    };
+    let put = |bytes: &mut [u8], at: usize, crc: u32| bytes[at..at + 4].copy_from_slice(&crc.to_le_bytes());
     match part {
         Part::Metadata => {}
-        Part::Tail => put(bytes, 76, &[&bytes[..76].to_vec()]),
+        Part::Tail => put(bytes, 76, crc32(&bytes[..76])),
         Part::Transid => {
-            for slot in 0..bytes.len() / 32 {
-                let checked = bytes[slot * 32..slot * 32 + 28].to_vec();
-                put(bytes, slot * 32 + 28, &[&checked]);
+            for slot in (0..bytes.len() / 32).map(|number| number * 32) {
+                put(bytes, slot + 28, crc32(&bytes[slot..slot + 28]));
             }
         }
         Part::Index => {
-            put(bytes, 84, &[&bytes[INDEX_HEAD..].to_vec()]);
-            put(bytes, INDEX_HEAD - 4, &[&bytes[..INDEX_HEAD - 4].to_vec()]);
+            put(bytes, 84, crc32(&bytes[INDEX_HEAD..]));
+            put(bytes, INDEX_HEAD - 4, crc32(&bytes[..INDEX_HEAD - 4]));
         }
         Part::Sealed | Part::Last => {
-            put(bytes, 76, &[&bytes[..76].to_vec()]);
-            let generation = bytes[32..40].to_vec();
+            put(bytes, 76, crc32(&bytes[..76]));
             let len = bytes.len();
             for at in heads.iter().copied().filter(|at| at + BATCH_HEAD <= len) {
-                let (front, back) = (bytes[at..at + 4].to_vec(), bytes[at + 8..at + BATCH_HEAD].to_vec());
-                put(bytes, at + 4, &[&generation, &front, &back]);
+                let checked = [&bytes[32..40], &bytes[at..at + 4], &bytes[at + 8..at + BATCH_HEAD]].concat();
+                put(bytes, at + 4, crc32(&checked));
             }
         }
     }

@@ -164,7 +164,7 @@ fn flip_all(need_compress: u16, is_closed: bool) {
         let used = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         for bit in (0..used * 8).step_by(if used < 200 { 1 } else { stride }) {
             let sim = disk_of(&files);
-            sim.rot(path, (bit / 8) as u64, (bit % 8) as u8).unwrap();
+            sim.rot(path, (bit / 8) as u64, u8::try_from(bit % 8).unwrap()).unwrap();
             let panic = std::panic::catch_unwind(|| judge(&sim, &options));
             if let Err(panic) = panic {
                 eprintln!("bit {bit} of {} (codec {need_compress}, closed: {is_closed})", path.display());

@@ -31,15 +31,15 @@ impl Random {
     }
 }
 
-/// A number that the environment may set: `LOGHOLD_SEED`, `LOGHOLD_STEPS`.
+/// A number that the environment may set: `LOGHOLD_SEED`, `LOGHOLD_SEEDS`, `LOGHOLD_STEPS`.
 pub(crate) fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
-/// The seeds to try: the one that the environment names, or these.
+/// The seeds to try: the one that the environment names, or as many as it says, or these.
 pub(crate) fn seeds(count: u64) -> Vec<u64> {
     match setting("LOGHOLD_SEED", 0) {
-        0 => (1..=count).collect(),
+        0 => (1..=setting("LOGHOLD_SEEDS", count)).collect(),
         seed => vec![seed],
     }
 }

@@ -120,7 +120,7 @@ impl Oracle {
         assert!(recovery.damaged.is_empty(), "nothing was damaged, but: {recovery}");
         assert!(recovery.clamped.is_empty(), "no position was ahead, but: {recovery}");
         assert!(ended != Ended::Closed || recovery.is_clean(), "it was closed, but: {recovery}");
-        let found = log.last().map_or(0, |last| last.get());
+        let found = log.last().map_or(0, rtrans::TransId::get);
         let found = if found == 0 { log.first().map_or(self.trimmed_to_nothing(), |_| 0) } else { found };
         let found = usize::try_from(found).unwrap();
         self.accept_length(found, ended);
@@ -187,13 +187,13 @@ impl Oracle {
         let consumers = log.consumers().unwrap();
         for (name, position) in &mut self.positions {
             let found = consumers.iter().find(|consumer| consumer.name == *name);
-            let found = found.and_then(|consumer| consumer.position).map_or(0, |id| id.get());
+            let found = found.and_then(|consumer| consumer.position).map_or(0, rtrans::TransId::get);
             let is_right = found == *position || maybe.contains(&(*name, found));
             assert!(is_right, "consumer {name} is at {found}, but was at {position} (or {maybe:?})");
             assert!(found <= self.rows.len() as u64, "consumer {name} is ahead");
             *position = found;
         }
-        let finalized = log.finalized().unwrap().map_or(0, |id| id.get());
+        let finalized = log.finalized().unwrap().map_or(0, rtrans::TransId::get);
         let marks = [Some(self.finalized), self.maybe_finalized.take()];
         assert!(marks.contains(&Some(finalized)), "final up to {finalized}, not one of {marks:?}");
         self.finalized = finalized;
@@ -202,7 +202,7 @@ impl Oracle {
             log.fence(epoch.max(self.epoch)).unwrap();
             self.epoch = epoch.max(self.epoch);
         }
-        let elsewhere = log.position("elsewhere").unwrap().map_or(0, |id| id.get());
+        let elsewhere = log.position("elsewhere").unwrap().map_or(0, rtrans::TransId::get);
         let came = |(count, _): &&(usize, u64)| *count <= self.rows.len();
         let expected = self.elsewhere.iter().rfind(came).map_or(0, |(_, position)| *position);
         let is_right =

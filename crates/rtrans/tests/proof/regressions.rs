@@ -87,7 +87,7 @@ fn a_reader_beside_goes_on_when_the_next_file_is_gone_and_its_own_is_not() {
         fill(&log, Level::Disk, 4, 1000);
         let last = log.last().unwrap();
         log.trim_before(last).unwrap();
-        if last.get() % 3 == 0 {
+        if last.get().is_multiple_of(3) {
             assert_eq!(reader.last(), Some(last));
         }
     }

@@ -7,9 +7,29 @@ use crate::world::Op;
 
 /// The scenes, and what they are about.
 pub(crate) fn all() -> Vec<(&'static str, Vec<Op>)> {
-    let append = |level, bytes| Op::Append { level, bytes };
-    let disk = |bytes| append(Level::Disk, bytes);
-    let levels = vec![
+    vec![
+        ("appends at each level", levels()),
+        ("a full file", rotate()),
+        ("large records", large()),
+        ("batches and tickets", batches()),
+        ("a trim", trim()),
+        ("rollbacks", rollback()),
+        ("positions", consumers()),
+        ("marks and fences", marks()),
+        ("closing", closes()),
+    ]
+}
+
+fn append(level: Level, bytes: usize) -> Op {
+    Op::Append { level, bytes }
+}
+
+fn disk(bytes: usize) -> Op {
+    append(Level::Disk, bytes)
+}
+
+fn levels() -> Vec<Op> {
+    vec![
         append(Level::Memory, 20),
         append(Level::Os, 90),
         disk(10),
@@ -19,17 +39,19 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Op>)> {
         disk(100),
         append(Level::Os, 600),
         append(Level::Os, 600),
-    ];
-    let rotate = [vec![disk(1200); 7], vec![append(Level::Os, 900); 5], vec![disk(5)]].concat();
-    let large = vec![
-        disk(50),
-        disk(20_000),
-        append(Level::Os, 9_000),
-        disk(1),
-        append(Level::Memory, 30_000),
-        Op::Sync,
-    ];
-    let batches = vec![
+    ]
+}
+
+fn rotate() -> Vec<Op> {
+    [vec![disk(1200); 7], vec![append(Level::Os, 900); 5], vec![disk(5)]].concat()
+}
+
+fn large() -> Vec<Op> {
+    vec![disk(50), disk(20_000), append(Level::Os, 9_000), disk(1), append(Level::Memory, 30_000), Op::Sync]
+}
+
+fn batches() -> Vec<Op> {
+    vec![
         Op::Batch { level: Level::Disk, count: 5, bytes: 100 },
         Op::Batch { level: Level::Os, count: 3, bytes: 900 },
         Op::Async { bytes: 100 },
@@ -38,16 +60,22 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Op>)> {
         Op::Wait,
         Op::Batch { level: Level::Disk, count: 12, bytes: 600 },
         Op::Batch { level: Level::Memory, count: 2, bytes: 30 },
-    ];
-    let trim = [
+    ]
+}
+
+fn trim() -> Vec<Op> {
+    [
         vec![disk(1500); 12],
         vec![Op::Trim { back: 3 }],
         vec![disk(1500); 5],
         vec![append(Level::Os, 1500); 3],
         vec![Op::Retain { records: 2, is_protecting: false }, disk(10)],
     ]
-    .concat();
-    let rollback = [
+    .concat()
+}
+
+fn rollback() -> Vec<Op> {
+    [
         vec![disk(1300); 5],
         vec![Op::Commit { name: 0, back: 0 }, append(Level::Os, 400), Op::Truncate { back: 3 }],
         vec![disk(700); 3],
@@ -59,8 +87,11 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Op>)> {
             disk(9),
         ],
     ]
-    .concat();
-    let consumers = vec![
+    .concat()
+}
+
+fn consumers() -> Vec<Op> {
+    vec![
         disk(100),
         append(Level::Os, 100),
         Op::Commit { name: 0, back: 1 },
@@ -71,8 +102,11 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Op>)> {
         Op::Reset { name: 1, back: 2 },
         append(Level::Os, 1000),
         Op::Commit { name: 2, back: 0 },
-    ];
-    let marks = vec![
+    ]
+}
+
+fn marks() -> Vec<Op> {
+    vec![
         disk(100),
         Op::Finalize { back: 0 },
         append(Level::Os, 3000),
@@ -81,8 +115,11 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Op>)> {
         Op::Finalize { back: 1 },
         Op::Truncate { back: 1 },
         Op::Fence,
-    ];
-    let closes = vec![
+    ]
+}
+
+fn closes() -> Vec<Op> {
+    vec![
         disk(100),
         append(Level::Os, 100),
         append(Level::Memory, 100),
@@ -96,16 +133,5 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Op>)> {
         Op::Close,
         Op::Trim { back: 1 },
         append(Level::Memory, 8),
-    ];
-    vec![
-        ("appends at each level", levels),
-        ("a full file", rotate),
-        ("large records", large),
-        ("batches and tickets", batches),
-        ("a trim", trim),
-        ("rollbacks", rollback),
-        ("positions", consumers),
-        ("marks and fences", marks),
-        ("closing", closes),
     ]
 }

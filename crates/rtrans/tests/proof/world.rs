@@ -247,9 +247,8 @@ impl World {
     /// What an error of an append means for its records.
     fn refused(&mut self, error: &Error, count: usize) {
         match error {
-            Error::DiskFull(_) => {}
             Error::Poisoned(_) if self.is_poisoned => self.oracle.pop(count),
-            Error::Poisoned(_) => {}
+            Error::Poisoned(_) | Error::DiskFull(_) => {}
             other => panic!("an append fails with {other}"),
         }
     }
@@ -304,8 +303,8 @@ impl World {
         let Some(to) = self.back(back) else { return Ok(()) };
         let log = self.log();
         let key = NAMES[name];
-        if !self.consumers.contains_key(&name) {
-            self.consumers.insert(name, log.consumer(key)?);
+        if let std::collections::btree_map::Entry::Vacant(e) = self.consumers.entry(name) {
+            e.insert(log.consumer(key)?);
             self.oracle.positions.entry(key).or_insert(0);
         }
         let consumer = self.consumers.get_mut(&name).unwrap();
@@ -319,7 +318,9 @@ impl World {
         assert_eq!(found.lag, self.last() - to.get());
         if is_reset {
             let next = self.consumers.get_mut(&name).unwrap().next_batch(3)?;
-            next.iter().for_each(|record| self.oracle.compare_one(record));
+            for record in &next {
+                self.oracle.compare_one(record);
+            }
             assert_eq!(next.first().map(|record| record.id), (to.get() < self.last()).then(|| to.next()));
         }
         Ok(())

@@ -114,7 +114,7 @@ impl World {
         if !self.is_poisoned && !is_empty {
             assert!(seen >= self.oracle.written, "the reader beside sees {seen} of {}", self.oracle.written);
         }
-        if !self.is_poisoned && !(is_empty && self.oracle.written > 0) {
+        if !self.is_poisoned && (!is_empty || self.oracle.written == 0) {
             self.oracle.compare(&reader, seen);
         }
         self.reader = Some(reader);
