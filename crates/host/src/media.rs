@@ -47,7 +47,7 @@ pub(crate) trait Mapped: fmt::Debug + Send + Sync {
 }
 
 /// Waits for somebody to change a file.
-pub(crate) trait Watching: fmt::Debug + Send {
+pub(crate) trait Watching: fmt::Debug + Send + Sync {
     /// Whether it changed since the last call, within the time.
     fn wait(&mut self, timeout: Duration) -> io::Result<bool>;
 }

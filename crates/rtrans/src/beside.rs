@@ -88,13 +88,23 @@ impl Beside {
         &self.disk
     }
 
-    /// Waits until the writer has written, at most for `timeout`.
-    pub(crate) fn wait(&self, timeout: Duration, is_there: impl Fn() -> bool) -> Result<(), Error> {
+    /// Waits until the writer has written, at most for `timeout`. The watch is kept from one wait to the next: ending
+    /// one takes the system longer than a record on its way.
+    pub(crate) fn wait(
+        &self,
+        watch: &mut Option<Watch>,
+        timeout: Duration,
+        is_there: impl Fn() -> bool,
+    ) -> Result<(), Error> {
         // The watch begins before the last look: what comes in between is told by it.
-        let mut watch = self.watch()?;
+        let watching = match watch {
+            Some(watching) => watching,
+            None => watch.insert(self.watch()?),
+        };
         self.refresh()?;
-        if !is_there() {
-            watch.wait(timeout)?;
+        // After a wait in vain the file may be another one: the log may have been put in the place of another.
+        if !is_there() && !watching.wait(timeout)? {
+            *watch = None;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 //! the round ends. Lock order: the queue alone; nothing is written, synced, woken or called under it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
@@ -44,6 +44,9 @@ pub(crate) struct Commit {
     queue: Mutex<Queue>,
     /// Room has become free.
     room: Condvar,
+    /// How many wait for that. Changed under the queue's lock, so that who has made room under it sees all of them: a
+    /// wake-up that nobody waits for is a system call all the same.
+    room_waiters: AtomicUsize,
     /// As many wait as the gathering leader waits for.
     gathered: Condvar,
     /// Nobody leads, and somebody waits for that.
@@ -107,6 +110,7 @@ impl Commit {
                 committer: None,
             }),
             room: Condvar::new(),
+            room_waiters: AtomicUsize::new(0),
             gathered: Condvar::new(),
             idle: Condvar::new(),
             is_pending: AtomicBool::new(false),
@@ -295,7 +299,7 @@ impl Commit {
         queue.visitors = queue.visitors.saturating_sub(1);
         self.hand_over(queue);
         self.moved.tell();
-        self.room.notify_all();
+        self.tell_room();
         done
     }
 
@@ -355,6 +359,20 @@ impl Commit {
         TransId::new(self.queue().open.next().saturating_sub(1))
     }
 
+    fn wait_for_room<'a>(&self, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        self.room_waiters.fetch_add(1, Ordering::Relaxed);
+        let queue = self.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
+        self.room_waiters.fetch_sub(1, Ordering::Relaxed);
+        queue
+    }
+
+    /// Wakes those who wait for room, after it was made.
+    fn tell_room(&self) {
+        if self.room_waiters.load(Ordering::Relaxed) > 0 {
+            self.room.notify_all();
+        }
+    }
+
     /// Takes the queue when there is room, and the entry is allowed.
     fn admit(&self, entry: &Entry<'_>) -> Result<MutexGuard<'_, Queue>, Error> {
         let len: usize = entry.records.iter().map(|(_, bytes)| Outgoing::bytes_of(bytes.len())).sum();
@@ -369,7 +387,7 @@ impl Commit {
                 return Err(error);
             }
             if queue.turn == Turn::Visited {
-                queue = self.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
+                queue = self.wait_for_room(queue);
                 continue;
             }
             // One that is larger than the limit goes alone.
@@ -385,7 +403,7 @@ impl Commit {
                 queue = self.queue();
                 continue;
             }
-            queue = self.room.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue = self.wait_for_room(queue);
         }
         if entry.epoch.is_some_and(|epoch| epoch < queue.epoch) {
             return Err(Error::Fenced { epoch: queue.epoch });
@@ -440,7 +458,7 @@ impl Commit {
             drop(queue);
             seat.linger();
         }
-        self.room.notify_all();
+        self.tell_room();
     }
 
     /// Writes the open round, and syncs it when anybody asked for that.
@@ -508,7 +526,7 @@ impl Commit {
         }
         round.end(outcome, &seats);
         self.moved.tell();
-        self.room.notify_all();
+        self.tell_room();
         self.chores.put(chores);
     }
 
@@ -534,7 +552,7 @@ impl Commit {
             queue.spare.push((batch.buffer, batch.offsets));
         }
         drop(queue);
-        self.room.notify_all();
+        self.tell_room();
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {

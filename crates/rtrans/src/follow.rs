@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use host::Watch;
+
 use crate::error::{Corruption, Error};
 use crate::ids::TransId;
 use crate::reader::Reader;
@@ -39,6 +41,8 @@ pub struct Follow {
     next: u64,
     rolled: u64,
     records: Option<IntoRecords>,
+    /// What tells of writes by another process.
+    watch: Option<Watch>,
     /// To be told before anything else.
     error: Option<Error>,
     is_stopped: Arc<AtomicBool>,
@@ -64,7 +68,15 @@ impl FollowStop {
 impl Follow {
     pub(crate) fn new(reader: Reader, from: TransId) -> Follow {
         let rolled = reader.shelf().rolled();
-        Follow { reader, next: from.get(), rolled, records: None, error: None, is_stopped: Arc::default() }
+        Follow {
+            reader,
+            next: from.get(),
+            rolled,
+            records: None,
+            watch: None,
+            error: None,
+            is_stopped: Arc::default(),
+        }
     }
 
     /// What ends this follower from another thread.
@@ -95,7 +107,7 @@ impl Follow {
             let (next, rolled, reader) = (self.next, self.rolled, &self.reader);
             let is_stopped = &self.is_stopped;
             let line = reader.shelf();
-            reader.wait(wait, || {
+            reader.wait(&mut self.watch, wait, || {
                 line.bounds().1 > next || line.rolled() != rolled || is_stopped.load(Ordering::Acquire)
             })?;
             left = left.saturating_sub(wait);

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use host::Disk;
+use host::{Disk, Watch};
 
 use crate::beside::Beside;
 use crate::commit::Commit;
@@ -250,7 +250,12 @@ impl Reader {
     }
 
     /// Waits until the log may have moved on, at most for `timeout`.
-    pub(crate) fn wait(&self, timeout: Duration, is_there: impl Fn() -> bool) -> Result<(), Error> {
+    pub(crate) fn wait(
+        &self,
+        watch: &mut Option<Watch>,
+        timeout: Duration,
+        is_there: impl Fn() -> bool,
+    ) -> Result<(), Error> {
         match &self.source {
             Source::Commit(commit) => {
                 if let Some(Error::Closed) = commit.failure() {
@@ -259,7 +264,7 @@ impl Reader {
                 commit.moved.wait(timeout, is_there);
                 Ok(())
             }
-            Source::Files(beside) => beside.wait(timeout, is_there),
+            Source::Files(beside) => beside.wait(watch, timeout, is_there),
         }
     }
 }

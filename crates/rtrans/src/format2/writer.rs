@@ -36,6 +36,8 @@ pub(crate) struct Writer {
     clock: Clock,
     parameters: Parameters,
     log_id: u64,
+    /// Asked for once: it is told with every commit.
+    pid: u32,
     shelf: Arc<Shelf>,
     depot: Arc<Depot>,
     /// The file that is written; `None` before the first record.
@@ -101,6 +103,7 @@ pub(crate) fn open(
         clock: clock.clone(),
         parameters: *parameters,
         log_id: found.log_id,
+        pid: std::process::id(),
         shelf: Arc::clone(&shelf),
         depot: Arc::clone(&depot),
         active,
@@ -193,7 +196,7 @@ impl Writer {
             number: self.active.as_ref().map_or(0, |active| active.segment.head.number),
             position: self.durable_position,
             first: self.memory.first,
-            pid: std::process::id(),
+            pid: self.pid,
             is_clean: false,
         }
     }
