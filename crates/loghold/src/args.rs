@@ -3,6 +3,8 @@
 
 pub(crate) mod lease;
 
+pub(crate) mod sealing;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -114,6 +116,15 @@ pub(crate) enum Command {
     With(lease::WithArguments),
     /// Print macros or functions that let a SQL engine read the chunks with the right types and open the right files only
     SqlInit(lease::SqlInitArguments),
+    /// Seal what is final in a log into chunks of Parquet in an object store, each record exactly once
+    #[command(after_help = sealing::SEAL_HELP)]
+    Seal(sealing::SealArguments),
+    /// Read a dataset as one line: the sealed chunks, and behind them the log
+    #[command(after_help = sealing::READ_HELP)]
+    Read(sealing::ReadLineArguments),
+    /// Try a store before it is sealed into, and put its chunks together
+    #[command(subcommand, arg_required_else_help = true)]
+    Store(sealing::StoreCommand),
     /// Tell the story of the hold on this machine, with proofs: no network, no server, under a minute
     Demo(DemoArguments),
     /// Print a completion script for a shell

@@ -6,6 +6,7 @@ mod completions;
 mod demo;
 mod lease;
 mod man;
+mod sealing;
 mod sql_init;
 mod with;
 
@@ -22,6 +23,9 @@ pub(crate) fn run(arguments: Arguments) -> Outcome<Ending> {
         Command::Lease(command) => lease::run(command, settings),
         Command::With(arguments) => return with::run(&arguments, &settings),
         Command::SqlInit(arguments) => sql_init::run(&arguments, &settings),
+        Command::Seal(arguments) => sealing::seal::run(&arguments, &settings),
+        Command::Read(arguments) => sealing::read::run(&arguments, &settings),
+        Command::Store(command) => sealing::store::run(&command, &settings),
         Command::Demo(arguments) => demo::run(&arguments, &settings),
         Command::Completions { shell } => completions::run(shell),
         Command::Man { command } => man::run(&command),

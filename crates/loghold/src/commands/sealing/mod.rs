@@ -1,0 +1,96 @@
+//! `loghold seal`, `read` and `store`: a log made into chunks, and both as one line.
+//! Refuses to keep anything between runs; the log and the store do.
+
+pub(crate) mod read;
+pub(crate) mod seal;
+pub(crate) mod store;
+
+use std::path::Path;
+
+use sealer::{Error, FileKind, Manifest, Plan};
+use serde::Serialize;
+
+use crate::exit::{Exit, Failure, Outcome};
+use crate::input::read_input;
+
+/// A plan names at most some tables and their columns.
+const PLAN_BYTES_MAX: usize = 1 << 20;
+
+fn read_plan(path: &Path) -> Outcome<Plan> {
+    let bytes = read_input(path, PLAN_BYTES_MAX)?;
+    let text = String::from_utf8(bytes).map_err(|_| Failure::usage("the plan is no text in UTF-8"))?;
+    Ok(Plan::parse(&text)?)
+}
+
+/// A chunk that was sealed. Its fields are an interface.
+#[derive(Debug, Serialize)]
+struct ChunkReport {
+    sequence: u64,
+    chunk: String,
+    first_block: u64,
+    last_block: u64,
+    first_transid: u64,
+    last_transid: u64,
+    files: usize,
+    bytes: u64,
+    rejected: u64,
+    path: String,
+}
+
+const CHUNK_HEADINGS: [&str; 6] = ["SEQUENCE", "BLOCKS", "RECORDS", "BYTES", "REJECTED", "PATH"];
+
+impl ChunkReport {
+    fn new(chunk: &Manifest) -> ChunkReport {
+        let rejected = chunk.files.values().filter(|file| file.kind == FileKind::Rejected);
+        ChunkReport {
+            sequence: chunk.sequence,
+            chunk: format!("0x{}", chunk.chunk),
+            first_block: chunk.first_block,
+            last_block: chunk.last_block,
+            first_transid: chunk.first_transid,
+            last_transid: chunk.last_transid,
+            files: chunk.files.len(),
+            bytes: chunk.files.values().fold(0, |sum, file| sum.saturating_add(file.bytes)),
+            rejected: rejected.fold(0, |sum, file| sum.saturating_add(file.rows)),
+            path: chunk.path.clone(),
+        }
+    }
+
+    fn cells(&self) -> Vec<String> {
+        vec![
+            self.sequence.to_string(),
+            format!("{}..={}", self.first_block, self.last_block),
+            format!("{}..={}", self.first_transid, self.last_transid),
+            self.bytes.to_string(),
+            self.rejected.to_string(),
+            self.path.clone(),
+        ]
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        let message = error.to_string();
+        let exit = match &error {
+            Error::Plan { .. } => Exit::Usage,
+            Error::Store { .. } | Error::StoreRefused { .. } => Exit::SourceFails,
+            Error::Damaged { .. } => Exit::Corrupt,
+            Error::Log(rtrans::Error::Locked { .. }) => Exit::Locked,
+            Error::Log(rtrans::Error::NotALog { .. }) => Exit::NotFound,
+            Error::Log(rtrans::Error::Corrupt(_)) => Exit::Corrupt,
+            Error::Log(rtrans::Error::DiskFull(_)) => Exit::DiskFull,
+            _ => Exit::Error,
+        };
+        let failure = Failure::new(exit, message);
+        match error {
+            Error::Halted(_) => {
+                failure.hint("what was sealed stays; the same command goes on once the log is right")
+            }
+            Error::StoreRefused { .. } => failure.hint("try another with `loghold store check URL`"),
+            Error::Log(rtrans::Error::Locked { .. }) => {
+                failure.hint("a plan with finality \"mark\" or retain \"unsealed\" needs the log for itself")
+            }
+            _ => failure,
+        }
+    }
+}
