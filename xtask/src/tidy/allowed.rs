@@ -279,7 +279,7 @@ pub(super) const ALLOWED: &[Allowed] = &[
     },
     Allowed {
         file: "crates/sealer/src/store.rs",
-        kinds: &[Locks, Spawns],
+        kinds: &[Spawns],
         reason: "the race of writers by which a store is tried: threads that start at one barrier, and end with the call",
     },
     Allowed { file: "xtask/src/files.rs", kinds: &[Files], reason: "reads the tree that tidy judges" },
