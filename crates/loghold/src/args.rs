@@ -1,6 +1,7 @@
 //! The command line as it is typed: one definition for parsing, help, completions and man pages.
 //! Refuses to look at the world: no file, variable or clock is read here.
 
+pub(crate) mod apply;
 pub(crate) mod lease;
 
 pub(crate) mod sealing;
@@ -125,6 +126,9 @@ pub(crate) enum Command {
     /// Try a store before it is sealed into, and put its chunks together
     #[command(subcommand, arg_required_else_help = true)]
     Store(sealing::StoreCommand),
+    /// Fetch what was sealed into a store, and follow it: new chunks come as they are sealed
+    #[command(after_help = apply::APPLY_HELP)]
+    Apply(apply::ApplyArguments),
     /// Tell the story of the hold on this machine, with proofs: no network, no server, under a minute
     Demo(DemoArguments),
     /// Print a completion script for a shell

@@ -23,6 +23,14 @@ pub(crate) fn parse_block_range(text: &str) -> Result<Range<u64>, String> {
     if start < end { Ok(start..end) } else { Err(format!("{start}..{end} holds no block")) }
 }
 
+/// The same, and `a..` for all blocks from `a` on.
+pub(crate) fn parse_block_range_from(text: &str) -> Result<Range<u64>, String> {
+    match text.strip_suffix("..") {
+        Some(start) => parse_block(start).map(|start| start..u64::MAX),
+        None => parse_block_range(text),
+    }
+}
+
 /// Reads a block number: decimal digits and nothing else.
 pub(crate) fn parse_block(text: &str) -> Result<u64, String> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -56,6 +64,9 @@ mod tests {
         assert_eq!(parse_block_range("0..=35"), Ok(0..36));
         assert_eq!(parse_block_range("0..18446744073709551615"), Ok(0..u64::MAX));
         assert_eq!(parse_block_range(&show_block_range(&(7..9))), Ok(7..9));
+        assert_eq!(parse_block_range_from("7.."), Ok(7..u64::MAX));
+        assert_eq!(parse_block_range_from("7..9"), Ok(7..9));
+        assert!(parse_block_range_from("..").is_err());
     }
 
     #[test]

@@ -85,6 +85,12 @@ impl Settings {
         Parts { sources, ..Parts::default() }
     }
 
+    /// The same, with a source of this machine's files in any case: where the user names the place to read from.
+    pub(crate) fn hold_parts_with_files() -> Parts {
+        let file: Arc<dyn DataSource> = Arc::new(FileSource);
+        Parts { sources: vec![("file".to_string(), file)], ..Parts::default() }
+    }
+
     /// The directories that were named, none when none were.
     pub(crate) fn data_dirs(&self) -> &[PathBuf] {
         &self.data_dirs

@@ -1,6 +1,7 @@
 //! The commands: one file each.
 //! Refuses to parse; what a command takes is defined in `args`.
 
+mod apply;
 pub(crate) mod chunk;
 mod completions;
 mod demo;
@@ -19,6 +20,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome<Ending> {
     let settings = Settings::resolve(&arguments.global, |name| std::env::var_os(name));
     let exit = match arguments.command {
         Command::Chunk(command) => chunk::run(command, settings),
+        Command::Apply(arguments) => apply::run(&arguments, &settings),
         Command::Files(arguments) => chunk::run(ChunkCommand::Files(arguments), settings),
         Command::Lease(command) => lease::run(command, settings),
         Command::With(arguments) => return with::run(&arguments, &settings),

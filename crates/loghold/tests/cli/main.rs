@@ -2,6 +2,9 @@
 //! Refuses to look inside: only the built binary is used, each test with directories of its own.
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests write a store as a sealer would")]
+mod applying;
+#[cfg(test)]
 mod chunks;
 #[cfg(test)]
 mod fetching;

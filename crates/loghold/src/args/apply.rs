@@ -1,0 +1,35 @@
+//! What `apply` takes.
+//! Refuses to look at the world.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::block_range::parse_block_range_from;
+use crate::quantity::parse_duration;
+
+use super::Blocks;
+
+pub(crate) const APPLY_HELP: &str = "\
+URL is where chunks were sealed to: file:///directory, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.
+Every chunk of it with a block in the range is fetched, in the order in which it was sealed, and printed when it is ready. A
+chunk that others replace goes when those are ready. What is not of this store stays as it is.
+
+^C stops: what was fetched is kept, and the same command goes on from there.
+Exit codes: 4 when some chunks could not be had, 5 when a manifest is damaged or missing, 6 when the store fails.";
+
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArguments {
+    /// The store that chunks were sealed into
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: url::Url,
+    /// The blocks, a..b, a..=b, or a.. for all from a on
+    #[arg(long, value_name = "RANGE", default_value = "0..", value_parser = parse_block_range_from)]
+    pub(crate) blocks: Blocks,
+    /// Go on with what is sealed from now on
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// How long a source that fails is waited for before its chunk is given up
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_duration)]
+    pub(crate) patience: Duration,
+}

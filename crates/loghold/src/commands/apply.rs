@@ -1,0 +1,219 @@
+//! `loghold apply`: what was sealed into a store is the wanted set; new chunks come as they are sealed.
+//! Refuses to remove what is not of the store, and to go on behind a manifest that is missing or damaged.
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use data_manager::data_chunk::{ChunkId, DataChunk, DataChunkRef, hex_id, parse_hex_id};
+use data_manager::data_manager::DataManagerImpl;
+use data_manager::event::Event;
+use sealer::{Error, Manifest, ManifestChain};
+use serde::Serialize;
+use tokio::time::sleep;
+
+use crate::args::OutputFormat;
+use crate::args::apply::ApplyArguments;
+use crate::block_range::show_block_range;
+use crate::commands::chunk::report::BlocksReport;
+use crate::dataset::Dataset;
+use crate::exit::{Exit, Failure, Outcome};
+use crate::notes::Notes;
+use crate::output::print_lines;
+use crate::quantity::counted;
+use crate::runtime::runtime;
+use crate::settings::Settings;
+use crate::stop_signal::StopSignal;
+
+/// How often the store is asked for new manifests: often enough that a chunk is here a second after it was sealed.
+const ASK_PAUSE: Duration = Duration::from_millis(250);
+
+/// A chunk that has come. Its fields are an interface.
+#[derive(Debug, Serialize)]
+struct Arrived {
+    id: String,
+    dataset: String,
+    block_range: BlocksReport,
+    sequence: u64,
+    path: String,
+}
+
+pub(crate) fn run(arguments: &ApplyArguments, settings: &Settings) -> Outcome<Exit> {
+    let chain = ManifestChain::open(arguments.from.as_str()).map_err(|error| store_failure(&error))?;
+    // The user names this directory, and manifests name plain files below it.
+    let is_local = arguments.from.scheme() == "file";
+    let parts = if is_local { Settings::hold_parts_with_files() } else { settings.hold_parts() };
+    let hold = DataManagerImpl::open_with(settings.hold_options()?, parts)?;
+    let store = arguments.from.as_str().trim_end_matches('/').to_string();
+    let applying = Applying {
+        hold: &hold,
+        arguments,
+        format: settings.format,
+        notes: Notes::new(settings),
+        store,
+        sequence: 0,
+        waiting: HashMap::new(),
+        replaced: HashMap::new(),
+        given_up: 0,
+    };
+    let exit = runtime()?.block_on(applying.run(chain));
+    hold.close();
+    exit
+}
+
+struct Applying<'a> {
+    hold: &'a DataManagerImpl,
+    arguments: &'a ApplyArguments,
+    format: OutputFormat,
+    notes: Notes,
+    store: String,
+    /// The manifest that was read last.
+    sequence: u64,
+    /// Chunks that have not come yet.
+    waiting: HashMap<ChunkId, Manifest>,
+    /// Chunks that go when this one has come.
+    replaced: HashMap<ChunkId, Vec<ChunkId>>,
+    given_up: usize,
+}
+
+impl Applying<'_> {
+    async fn run(mut self, chain: ManifestChain) -> Outcome<Exit> {
+        let mut stop = StopSignal::listen()?;
+        let mut watch = self.hold.watch();
+        let mut chain = Some(chain);
+        loop {
+            chain = Some(self.read_on(chain.take()).await?);
+            if !self.arguments.follow && self.waiting.is_empty() {
+                return self.conclude();
+            }
+            let paused = sleep(ASK_PAUSE);
+            tokio::pin!(paused);
+            loop {
+                tokio::select! {
+                    exit = stop.received() => return Ok(exit),
+                    () = &mut paused => break,
+                    event = watch.next() => self.hear(event)?,
+                }
+                if !self.arguments.follow && self.waiting.is_empty() {
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Asks for what was sealed since. The store is asked on a thread of its own: it may take its time.
+    async fn read_on(&mut self, chain: Option<ManifestChain>) -> Outcome<ManifestChain> {
+        let Some(mut chain) = chain else {
+            return Err(Failure::new(Exit::Error, "the store is not known any more"));
+        };
+        let sequence = self.sequence;
+        let asked = tokio::task::spawn_blocking(move || {
+            let read = chain.next_after(sequence);
+            (chain, read)
+        });
+        let (chain, read) =
+            asked.await.map_err(|error| Failure::new(Exit::Error, format!("reading the store: {error}")))?;
+        match read {
+            Ok(manifests) => self.want(manifests)?,
+            Err(Error::Store { what, is_transient: true }) if self.arguments.follow => {
+                self.notes.say(&format!("the store does not answer, and is asked again: {what}"));
+            }
+            Err(error) => return Err(store_failure(&error)),
+        }
+        Ok(chain)
+    }
+
+    fn want(&mut self, manifests: Vec<Manifest>) -> Outcome<()> {
+        let id_of = |hex: &str| parse_hex_id(&format!("0x{hex}"));
+        let gone: HashSet<ChunkId> =
+            manifests.iter().flat_map(|manifest| &manifest.replaces).filter_map(|hex| id_of(hex)).collect();
+        for manifest in manifests {
+            self.sequence = self.sequence.max(manifest.sequence);
+            let Some(id) = id_of(&manifest.chunk) else { continue };
+            let blocks = manifest.first_block..manifest.last_block.saturating_add(1);
+            let wanted = &self.arguments.blocks;
+            let is_wanted = blocks.start < wanted.end && wanted.start < blocks.end && !gone.contains(&id);
+            if !is_wanted {
+                continue;
+            }
+            self.hold.download_chunk(self.chunk(id, blocks, &manifest)?)?;
+            let replaces = manifest.replaces.iter().filter_map(|hex| id_of(hex)).collect();
+            self.replaced.insert(id, replaces);
+            self.waiting.insert(id, manifest);
+            self.arrived(id)?;
+        }
+        Ok(())
+    }
+
+    fn chunk(&self, id: ChunkId, blocks: std::ops::Range<u64>, manifest: &Manifest) -> Outcome<DataChunk> {
+        let dataset = Dataset::parse(&manifest.dataset).map_err(Failure::usage)?;
+        let url = |name: &str, bytes: u64, sha256: &str| {
+            format!("{}/{}#sha256={sha256}&size={bytes}", self.store, manifest.object_name(name))
+        };
+        let files = manifest.files.iter();
+        let files = files.map(|(name, file)| (name.clone(), url(name, file.bytes, &file.sha256))).collect();
+        Ok(DataChunk { id, dataset_id: dataset.id, block_range: blocks, files })
+    }
+
+    fn hear(&mut self, event: Option<Event>) -> Outcome<()> {
+        match event {
+            Some(Event::Ready(id)) => self.arrived(id),
+            Some(Event::Failed { id, reason, next_try }) if self.waiting.contains_key(&id) => {
+                let is_over = next_try.is_none_or(|next_try| next_try >= self.arguments.patience);
+                if is_over {
+                    self.notes.say(&format!("chunk {} could not be had: {reason}", hex_id(&id)));
+                }
+                if is_over && !self.arguments.follow {
+                    self.waiting.remove(&id);
+                    self.given_up += 1;
+                }
+                Ok(())
+            }
+            Some(Event::Lagged(_)) => {
+                let ids: Vec<ChunkId> = self.waiting.keys().copied().collect();
+                ids.into_iter().try_for_each(|id| self.arrived(id))
+            }
+            Some(_) => Ok(()),
+            None => Err(Failure::new(Exit::Error, "the hold was closed")),
+        }
+    }
+
+    /// Prints a chunk that has come, and lets go of those that it replaces.
+    fn arrived(&mut self, id: ChunkId) -> Outcome<()> {
+        let Some(pin) = self.hold.get_chunk(id) else { return Ok(()) };
+        let Some(manifest) = self.waiting.remove(&id) else { return Ok(()) };
+        for old in self.replaced.remove(&id).unwrap_or_default() {
+            self.hold.delete_chunk(old);
+        }
+        let arrived = Arrived {
+            id: hex_id(&id),
+            dataset: manifest.dataset,
+            block_range: BlocksReport::from(&pin.block_range()),
+            sequence: manifest.sequence,
+            path: pin.path().display().to_string(),
+        };
+        // One document for each chunk, as it comes.
+        let format = if self.format == OutputFormat::Table { self.format } else { OutputFormat::Jsonl };
+        print_lines(format, &[arrived], |arrived| {
+            format!("{}  {}", arrived.id, show_block_range(&pin.block_range())).into_bytes()
+        })
+    }
+
+    fn conclude(&self) -> Outcome<Exit> {
+        if self.given_up == 0 {
+            return Ok(Exit::Done);
+        }
+        let lost = counted(self.given_up, "chunk");
+        Err(Failure::new(Exit::Incomplete, format!("{lost} could not be had"))
+            .hint("run the same command again to go on"))
+    }
+}
+
+fn store_failure(error: &Error) -> Failure {
+    let exit = match error {
+        Error::Plan { .. } => Exit::Usage,
+        Error::Damaged { .. } => Exit::Corrupt,
+        Error::Store { .. } | Error::StoreRefused { .. } => Exit::SourceFails,
+        _ => Exit::Error,
+    };
+    Failure::new(exit, error.to_string())
+}

@@ -1,0 +1,136 @@
+//! `apply`: a store that chunks are sealed into is the wanted set.
+//! Refuses a sealer: manifests are written by hand, so that the test says when one is there.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::time::{Duration, Instant};
+
+use sealer::{ChunkId, FileEntry, FileKind, Manifest};
+use sha2::{Digest, Sha256};
+
+use crate::program::{Program, ended, send_signal};
+
+struct Sealed<'a> {
+    program: &'a Program,
+    last: Option<Manifest>,
+}
+
+fn hex(digest: [u8; 32]) -> String {
+    data_manager::data_chunk::hex_id(&digest).split_off(2)
+}
+
+impl Sealed<'_> {
+    fn url(&self) -> String {
+        format!("file://{}", self.program.path("store").display())
+    }
+
+    /// Seals blocks `first..=last`: the file, and then the manifest, whose rename is its commit.
+    fn seal(&mut self, first: u64, last: u64, replaces: &[&Manifest]) -> Manifest {
+        let bytes = format!("rows of {first} to {last}").into_bytes();
+        let blake3 = blake3::hash(&bytes);
+        let digests = BTreeMap::from([("blocks.parquet", *blake3.as_bytes())]);
+        let id = ChunkId::of("trial", first, last, &digests);
+        let path = format!("chunks/{first}-{last}-{}", id.short());
+        let file = FileEntry {
+            blake3: blake3.to_hex().to_string(),
+            bytes: u64::try_from(bytes.len()).unwrap(),
+            kind: FileKind::Raw,
+            rows: 1,
+            sha256: hex(Sha256::digest(&bytes).into()),
+        };
+        self.program.write(&format!("store/{path}/blocks.parquet"), &bytes);
+        let manifest = Manifest {
+            chunk: id.to_hex(),
+            dataset: "trial".to_string(),
+            files: BTreeMap::from([("blocks.parquet".to_string(), file)]),
+            first_block: first,
+            first_transid: first + 1,
+            gaps: Vec::new(),
+            last_block: last,
+            last_hash: None,
+            last_record: "00".repeat(32),
+            last_transid: last + 1,
+            path,
+            previous: self.last.as_ref().map(Manifest::digest),
+            replaces: replaces.iter().map(|old| old.chunk.clone()).collect(),
+            sequence: self.last.as_ref().map_or(1, |last| last.sequence + 1),
+            version: 1,
+        };
+        let name = format!("store/manifests/{:020}.json", manifest.sequence);
+        let unpublished = self.program.write("store/manifests/.new", manifest.encode());
+        std::fs::rename(unpublished, self.program.path(&name)).unwrap();
+        self.last = Some(manifest.clone());
+        manifest
+    }
+}
+
+#[test]
+fn what_was_sealed_is_fetched_and_what_was_replaced_goes() {
+    let program = Program::new();
+    let mut sealed = Sealed { program: &program, last: None };
+    let (one, two) = (sealed.seal(0, 9, &[]), sealed.seal(10, 19, &[]));
+    let url = sealed.url();
+    let run = program.run(&["apply", "--from", &url]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(run.stdout.lines().count(), 2, "{run:?}");
+    assert_eq!(program.run(&["chunk", "wait", "trial", "0..20"]).code, 0);
+
+    sealed.seal(0, 19, &[&one, &two]);
+    let run = program.run(&["apply", "--from", &url, "--json"]);
+    assert_eq!((run.code, run.json()["sequence"].as_u64()), (0, Some(3)), "{run:?}");
+    let left = program.run(&["chunk", "ls", "--json", "--state", "ready"]).json();
+    assert_eq!(left.as_array().unwrap().len(), 1, "{left}");
+    assert_eq!(left[0]["block_range"]["end"], 20);
+}
+
+#[test]
+fn only_chunks_of_the_range_are_wanted() {
+    let program = Program::new();
+    let mut sealed = Sealed { program: &program, last: None };
+    for first in [0, 10, 20, 30] {
+        sealed.seal(first, first + 9, &[]);
+    }
+    let url = sealed.url();
+    assert_eq!(program.run(&["apply", "--from", &url, "--blocks", "15..20"]).stdout.lines().count(), 1);
+    assert_eq!(program.run(&["apply", "--from", &url, "--blocks", "29.."]).stdout.lines().count(), 2);
+}
+
+#[test]
+fn a_chunk_is_here_within_a_second_after_it_was_sealed() {
+    let program = Program::new();
+    let mut sealed = Sealed { program: &program, last: None };
+    sealed.seal(0, 9, &[]);
+    let url = sealed.url();
+    let mut child = program.start(&["apply", "--from", &url, "--follow"]);
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    let mut times = Vec::new();
+    for first in [10, 20, 30] {
+        sealed.seal(first, first + 9, &[]);
+        let since = Instant::now();
+        line.clear();
+        stdout.read_line(&mut line).unwrap();
+        times.push(since.elapsed());
+        assert!(line.ends_with(&format!("{first}..{}\n", first + 10)), "{line}");
+    }
+    println!("after the manifest: {times:?}");
+    assert!(times.iter().any(|time| *time < Duration::from_secs(1)), "{times:?}");
+    send_signal(&child, "INT");
+    assert_eq!(ended(child).code, 130);
+}
+
+#[test]
+fn a_manifest_that_is_missing_or_damaged_and_a_store_that_is_none_are_said() {
+    let program = Program::new();
+    let mut sealed = Sealed { program: &program, last: None };
+    sealed.seal(0, 9, &[]);
+    sealed.seal(10, 19, &[]);
+    let url = sealed.url();
+    program.write(&format!("store/manifests/{:020}.json", 2), b"{}");
+    assert_eq!(program.run(&["apply", "--from", &url]).code, 5);
+    std::fs::remove_file(program.path(&format!("store/manifests/{:020}.json", 1))).unwrap();
+    assert_eq!(program.run(&["apply", "--from", &url]).code, 5);
+    assert_eq!(program.run(&["apply", "--from", "gopher://x/"]).code, 2);
+    assert_eq!(program.run(&["apply", "--from", "nowhere"]).code, 2);
+}
