@@ -250,3 +250,60 @@ fn in_the_layout_of_sqd_blocks_come_last_and_directories_hold_a_thousand_chunks(
     ];
     assert_eq!(world.memory.puts(), expected);
 }
+
+#[test]
+fn a_file_that_the_store_garbles_gets_no_manifest_and_nothing_is_trimmed() {
+    let (world, plan) = (World::new(1), plan("retain = 'unsealed'\n[cut]\nrecords = 1"));
+    let log = world.log();
+    log.append(TypeNo(1), b"a").unwrap();
+    let mut sealer = world.sealer(&plan, &log);
+    // The list of manifests is the first call, the file the second.
+    world.memory.go_wrong(1, Wrong::Garbled);
+    assert!(matches!(sealer.step(), Err(Error::Damaged { .. })));
+    assert!(world.memory.names().iter().all(|name| !name.starts_with("manifests/")));
+    assert_eq!(log.first(), Some(id(1)));
+    assert!(matches!(sealer.step().unwrap(), Step::Sealed(_)));
+    assert_eq!(log.first(), None);
+}
+
+#[test]
+fn a_sealer_that_comes_second_says_so_and_goes_on_behind_the_first() {
+    let (first, second) = (World::new(1), World::new(2));
+    let (more, fewer) = (plan("[cut]\nrecords = 3"), plan("retain = 'unsealed'\n[cut]\nrecords = 2"));
+    let logs = [first.log(), second.log()];
+    for number in 0..5_u8 {
+        for log in &logs {
+            log.append(TypeNo(1), &[number]).unwrap();
+        }
+    }
+    first.sealer(&more, &logs[0]).seal_all().unwrap();
+    for name in first.memory.names().iter().filter(|name| name.starts_with("chunks/")) {
+        second.memory.set(name, first.memory.object(name));
+    }
+    second.memory.be_first_next(first.memory.object("manifests/00000000000000000001.json"));
+    let mut sealer = second.sealer(&fewer, &logs[1]);
+    assert_eq!(sealer.step().unwrap(), Step::Overtaken);
+    assert_eq!(logs[1].first(), Some(id(4)));
+    assert!(matches!(sealer.step().unwrap(), Step::Sealed(chunk) if chunk.first_transid == 4));
+    assert_eq!(records(&second.read(&fewer, None, 0..9)).len(), 5);
+}
+
+#[test]
+fn a_rollback_between_two_steps_is_noticed_before_a_block_is_divided() {
+    let text = "numbering = { field = 'n' }\nfinality = { lag = 2 }\n[cut]\nrecords = 2";
+    let (world, plan) = (World::new(1), plan(text));
+    let log = world.log();
+    let append = |number: u64| log.append(TypeNo(1), format!("{{\"n\":{number}}}").as_bytes()).unwrap();
+    for number in [1, 2, 3] {
+        append(number);
+    }
+    let mut sealer = world.sealer(&plan, &log);
+    assert_eq!(sealer.step().unwrap(), Step::Waiting { records: 1 });
+    log.truncate_after(Some(id(1))).unwrap();
+    for number in [5, 5, 6] {
+        append(number);
+    }
+    assert_eq!(sealer.step().unwrap(), Step::Waiting { records: 1 });
+    append(7);
+    assert!(matches!(sealer.step().unwrap(), Step::Sealed(chunk) if chunk.last_transid == 3));
+}

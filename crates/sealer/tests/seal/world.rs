@@ -20,6 +20,8 @@ pub(crate) enum Wrong {
     AnswerLost,
     /// From this call on nothing is done any more.
     Off,
+    /// Other bytes are written than were given, and nobody is told.
+    Garbled,
 }
 
 #[derive(Debug, Default)]
@@ -29,6 +31,9 @@ struct State {
     script: Option<(u64, Wrong)>,
     is_off: bool,
     puts: Vec<String>,
+    /// What another writer creates a moment before the next one.
+    rival: Option<Bytes>,
+    is_garbled: bool,
 }
 
 /// Objects in memory.
@@ -51,6 +56,11 @@ impl Memory {
     pub(crate) fn heal(&self) {
         let mut state = self.state.lock().unwrap();
         (state.script, state.is_off) = (None, false);
+    }
+
+    /// Lets another writer be first at the next object that is created.
+    pub(crate) fn be_first_next(&self, bytes: Bytes) {
+        self.state.lock().unwrap().rival = Some(bytes);
     }
 
     pub(crate) fn calls(&self) -> u64 {
@@ -82,6 +92,7 @@ impl Memory {
         let wrong = state.script.filter(|(at, _)| *at == call).map(|(_, wrong)| wrong);
         match wrong {
             Some(Wrong::Off) => state.is_off = true,
+            Some(Wrong::Garbled) => state.is_garbled = true,
             Some(Wrong::Refused) => return failed(true),
             Some(Wrong::AnswerLost) => {
                 work(&mut state);
@@ -100,12 +111,17 @@ impl Place for Memory {
     fn put(&self, name: &str, bytes: Bytes) -> Result<(), Error> {
         self.call(|state| {
             state.puts.push(name.to_owned());
+            let bytes =
+                if std::mem::take(&mut state.is_garbled) { vec![0; bytes.len()].into() } else { bytes };
             state.objects.insert(name.to_owned(), bytes);
         })
     }
 
     fn put_new(&self, name: &str, bytes: Bytes) -> Result<Created, Error> {
         self.call(|state| {
+            if let Some(rival) = state.rival.take() {
+                state.objects.insert(name.to_owned(), rival);
+            }
             if state.objects.contains_key(name) {
                 return Created::Before;
             }
