@@ -3,7 +3,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod lease;
-
+pub(crate) mod log;
 pub(crate) mod sealing;
 
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ use crate::quantity::{parse_duration, parse_rate};
 /// Half-open blocks. A name of its own, so that clap takes it for one value.
 pub(crate) type Blocks = std::ops::Range<u64>;
 
-/// Keeps a worker's share of a huge history at hand, as immutable chunks on local disks.
+/// Keeps a durable transaction log, and a worker's share of a huge history as immutable chunks on local disks.
 #[derive(Debug, Parser)]
 #[command(name = "loghold", version, about, after_help = EXIT_CODES, max_term_width = 100)]
 #[command(propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
@@ -91,6 +91,8 @@ pub(crate) enum OutputFormat {
     Json,
     /// One JSON document a line.
     Jsonl,
+    /// The bytes of records, and nothing else.
+    Raw,
 }
 
 /// When colours are used.
@@ -107,6 +109,9 @@ pub(crate) enum Command {
     /// Fetch, find, check and remove chunks
     #[command(subcommand, arg_required_else_help = true)]
     Chunk(ChunkCommand),
+    /// Append to a transaction log, read it, follow it, look after it
+    #[command(arg_required_else_help = true)]
+    Log(log::LogArguments),
     /// Print the paths of the files that hold a range of blocks, and hold them with a lease; the same as `chunk files`
     Files(FilesArguments),
     /// Take, list, renew and break leases: pins with a name and a lifetime, which every process keeps to

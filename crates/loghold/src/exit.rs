@@ -18,7 +18,7 @@ Exit codes:
   5    corrupt: damage was found and could not be healed
   6    a source fails
   7    disk full
-  8    another process owns the data directory
+  8    another process owns the data directory, or writes the log
   9    timed out
   126  the command of `with` cannot be run, 127: it is not there; else `with` ends as its command does
   130  stopped by ^C (SIGINT), 143 by SIGTERM: what was fetched is kept and used by the next run
@@ -128,6 +128,35 @@ impl From<Error> for Failure {
             ErrorKind::TimedOut => Failure::new(Exit::TimedOut, message),
             _ => Failure::new(Exit::Error, message),
         }
+    }
+}
+
+impl From<rtrans::Error> for Failure {
+    fn from(error: rtrans::Error) -> Failure {
+        use rtrans::Error as Log;
+        let message = error.to_string();
+        let (exit, hint) = match &error {
+            Log::DiskFull(_) | Log::Full { .. } => {
+                (Exit::DiskFull, "what was printed is kept, and the same command works again")
+            }
+            Log::Locked { .. } => (Exit::Locked, "end the other process, or read the log beside it"),
+            Log::NotALog { .. } => {
+                (Exit::NotFound, "create one with `loghold log init`, or `append --create`")
+            }
+            Log::Corrupt(_) => (Exit::Corrupt, "run `loghold log check`"),
+            Log::Poisoned(_) => {
+                (Exit::Error, "ids that were printed are safe; mend the disk and run it again")
+            }
+            Log::Trimmed { .. } | Log::BeyondEnd { .. } | Log::RolledBack { .. } => (Exit::NotFound, ""),
+            Log::Io(error) if error.kind() == std::io::ErrorKind::NotFound => (Exit::NotFound, ""),
+            Log::BadParameters { .. }
+            | Log::BadName { .. }
+            | Log::TooLarge { .. }
+            | Log::Unsupported { .. } => (Exit::Usage, ""),
+            _ => (Exit::Error, ""),
+        };
+        let failure = Failure::new(exit, message);
+        if hint.is_empty() { failure } else { failure.hint(hint) }
     }
 }
 

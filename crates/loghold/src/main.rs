@@ -17,6 +17,7 @@ mod notes;
 mod output;
 mod progress;
 mod quantity;
+mod record_range;
 mod remote;
 mod runtime;
 mod selection;
@@ -24,6 +25,7 @@ mod settings;
 mod settling;
 mod stop_signal;
 mod suggestion;
+mod timestamp;
 
 use std::process::ExitCode;
 

@@ -36,7 +36,29 @@ pub(crate) fn print_rows<R: Serialize>(
     print(|out| match format {
         OutputFormat::Table => write_table(out, headings, &rows.iter().map(&cells).collect::<Vec<_>>()),
         OutputFormat::Json => write_json_pretty(out, rows),
-        OutputFormat::Jsonl => write_json_lines(out, rows),
+        OutputFormat::Jsonl | OutputFormat::Raw => write_json_lines(out, rows),
+    })
+}
+
+/// Prints one result: a line for each of its parts, or an object.
+pub(crate) fn print_object<R: Serialize>(
+    format: OutputFormat,
+    object: &R,
+    parts: impl FnOnce() -> Vec<(&'static str, String)>,
+) -> Outcome<()> {
+    print(|out| match format {
+        OutputFormat::Table => {
+            let parts = parts();
+            let width = parts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+            parts
+                .iter()
+                .try_for_each(|(name, value)| writeln!(out, "{BOLD}{name:<width$}{BOLD:#}  {}", plain(value)))
+        }
+        OutputFormat::Json => {
+            serde_json::to_writer_pretty(&mut *out, object)?;
+            out.write_all(b"\n")
+        }
+        OutputFormat::Jsonl | OutputFormat::Raw => write_json_lines(out, std::slice::from_ref(object)),
     })
 }
 
@@ -52,7 +74,7 @@ pub(crate) fn print_lines<R: Serialize>(
             out.write_all(b"\n")
         }),
         OutputFormat::Json => write_json_pretty(out, rows),
-        OutputFormat::Jsonl => write_json_lines(out, rows),
+        OutputFormat::Jsonl | OutputFormat::Raw => write_json_lines(out, rows),
     })
 }
 

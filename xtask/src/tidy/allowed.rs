@@ -157,6 +157,21 @@ pub(super) const ALLOWED: &[Allowed] = &[
         reason: "the list of files that a command is given lies outside of any data directory, and goes with the command",
     },
     Allowed {
+        file: "crates/loghold/src/commands/log/append.rs",
+        kinds: &[Spawns],
+        reason: "reads stdin beside the printing of ids, so that a sync under way holds up neither",
+    },
+    Allowed {
+        file: "crates/loghold/src/commands/log/meter.rs",
+        kinds: &[Spawns],
+        reason: "work goes on beside the display of how far it is; a rate is kept by waiting, which is the limit itself",
+    },
+    Allowed {
+        file: "crates/loghold/src/commands/log/stop.rs",
+        kinds: &[Locks, Spawns],
+        reason: "the thread that waits for ^C, and the cell that says it came",
+    },
+    Allowed {
         file: "crates/loghold/src/fetched.rs",
         kinds: &[Clocks],
         reason: "refreshes the progress display",
@@ -281,6 +296,11 @@ pub(super) const ALLOWED: &[Allowed] = &[
         file: "crates/sealer/src/store.rs",
         kinds: &[Spawns],
         reason: "the race of writers by which a store is tried: threads that start at one barrier, and end with the call",
+    },
+    Allowed {
+        file: "crates/rtrans/src/scrub.rs",
+        kinds: &[Locks],
+        reason: "the flag that ends a scrub, and the wait that keeps its rate",
     },
     Allowed { file: "xtask/src/files.rs", kinds: &[Files], reason: "reads the tree that tidy judges" },
     Allowed { file: "xtask/src/steps.rs", kinds: &[Clocks], reason: "reports how long each step took" },

@@ -37,7 +37,7 @@ pub(crate) const READ_HELP: &str = "\
 loghold read --plan plan.toml --log DIR 0..100     chunks, and behind them the log
 loghold read s3://bucket/prefix 0..=99             chunks alone
 A range is a..b (without b), a..=b, or a.. for all from a on. Where a raw table holds every record, records come as they were
-appended; otherwise the rows of the typed tables come, and those of _rejected.
+appended; otherwise the rows of the typed tables come, and those of _rejected. -o raw prints the bytes of records alone.
 Exit codes: 4 when some of the range is not there, or records are gone that were never sealed; 5 when a chunk is damaged.";
 
 #[derive(Debug, Args)]

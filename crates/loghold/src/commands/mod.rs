@@ -6,18 +6,24 @@ pub(crate) mod chunk;
 mod completions;
 mod demo;
 mod lease;
+mod log;
 mod man;
 mod sealing;
 mod sql_init;
 mod with;
 
-use crate::args::{Arguments, ChunkCommand, Command};
+use crate::args::{Arguments, ChunkCommand, Command, OutputFormat};
 use crate::exit::{Ending, Outcome};
 use crate::settings::Settings;
 
 /// Runs a command to its end.
 pub(crate) fn run(arguments: Arguments) -> Outcome<Ending> {
     let settings = Settings::resolve(&arguments.global, |name| std::env::var_os(name));
+    if settings.format == OutputFormat::Raw
+        && !matches!(arguments.command, Command::Log(_) | Command::Read(_))
+    {
+        return Err(log::raw_is_for_records());
+    }
     let exit = match arguments.command {
         Command::Chunk(command) => chunk::run(command, settings),
         Command::Apply(arguments) => apply::run(&arguments, &settings),
@@ -25,6 +31,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome<Ending> {
         Command::Lease(command) => lease::run(command, settings),
         Command::With(arguments) => return with::run(&arguments, &settings),
         Command::SqlInit(arguments) => sql_init::run(&arguments, &settings),
+        Command::Log(arguments) => log::run(arguments, &settings),
         Command::Seal(arguments) => sealing::seal::run(&arguments, &settings),
         Command::Read(arguments) => sealing::read::run(&arguments, &settings),
         Command::Store(command) => sealing::store::run(&command, &settings),

@@ -13,6 +13,8 @@ mod importing;
 #[cfg(test)]
 mod leases;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "tests write and read their own files")]
 mod program;
 #[cfg(test)]

@@ -103,7 +103,9 @@ impl Story {
                 writeln!(out, "{}. {} ({:.2} s)", step.number, step.what, step.seconds)?;
                 writeln!(out, "   {}", step.proof.replace('\n', "\n   "))
             })?,
-            OutputFormat::Jsonl => print_rows(self.format, &[], std::slice::from_ref(&step), |_| Vec::new())?,
+            OutputFormat::Jsonl | OutputFormat::Raw => {
+                print_rows(self.format, &[], std::slice::from_ref(&step), |_| Vec::new())?;
+            }
             OutputFormat::Json => {}
         }
         self.steps.push(step);

@@ -100,6 +100,13 @@ struct Out {
 impl Out {
     fn write(&mut self, line: &Line) -> Outcome<()> {
         let written = match (self.format, line) {
+            (OutputFormat::Raw, Line::Record { record, .. }) => {
+                self.stdout.write_all(&record.bytes).and_then(|()| self.stdout.write_all(b"\n"))
+            }
+            (OutputFormat::Raw, _) => {
+                let what = "bytes alone are printed of records only, and these are rows or a rollback";
+                return Err(Failure::usage(what).hint("use -o jsonl"));
+            }
             (OutputFormat::Json, _) => {
                 let before: &[u8] = if self.count == 0 { b"[\n" } else { b",\n" };
                 self.stdout

@@ -1,0 +1,156 @@
+//! `loghold log append`: records from stdin or files, pipelined; each id is printed once its record is as durable as
+//! asked for.
+//! Refuses to print an id before that, whatever the speed: a test may kill it at any moment and hold it to every line.
+
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::thread;
+
+use rtrans::{Log, Options, Ticket, TypeNo};
+
+use crate::args::OutputFormat;
+use crate::args::log::AppendArguments;
+use crate::commands::log::meter::Meter;
+use crate::commands::log::records_in::{Go, Source, each_record};
+use crate::commands::log::records_out::failed;
+use crate::commands::log::stop::Stop;
+use crate::commands::log::{Context, options_of};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::notes::Notes;
+
+/// Records on their way whose ids are not printed yet; their bytes are bounded by the log itself.
+const TICKETS_MAX: usize = 1 << 16;
+
+/// What the one that prints is told, in order.
+enum Event {
+    /// A record of so many bytes is on its way.
+    Appended(Ticket, usize),
+    /// There are no more.
+    Ended(Outcome<()>),
+    /// A signal came.
+    Stopped(Exit),
+}
+
+pub(crate) fn run(context: &Context, arguments: AppendArguments) -> Outcome<Exit> {
+    let options = options_of(arguments.create, &arguments.parameters)?;
+    let log = context.writer(&Options { level: arguments.durability.into(), ..options })?;
+    let (sender, events) = sync_channel(TICKETS_MAX);
+    let on_stop = sender.clone();
+    // A full channel has events in it that come first; the signal waits behind them.
+    let _stop = Stop::listen(move |exit| drop(on_stop.send(Event::Stopped(exit))))?;
+    let source = match (arguments.framed, arguments.file.is_empty()) {
+        (true, _) => Source::Frames,
+        (false, true) => Source::Lines,
+        (false, false) => Source::Files(arguments.file),
+    };
+    read_in_a_thread(log.clone(), TypeNo(arguments.type_no), source, sender)?;
+    let mut printer = Printer::new(context.format, context.notes);
+    let ended = printer.print(&events);
+    printer.finish()?;
+    // Also what was not waited for. The thread that reads may still stand at stdin; its appends are refused from here on.
+    let closed = log.close();
+    let exit = ended?;
+    closed?;
+    Ok(exit)
+}
+
+/// Reads and appends beside the printing: what comes while a sync is under way goes into the next one.
+fn read_in_a_thread(log: Log, type_no: TypeNo, source: Source, sender: SyncSender<Event>) -> Outcome<()> {
+    let work = move || {
+        let read = each_record(source, |bytes| {
+            let ticket = log.append_async(type_no, bytes)?;
+            // When nobody listens any more, the command is over.
+            Ok(sender.send(Event::Appended(ticket, bytes.len())).map_or(Go::Stop, |()| Go::On))
+        });
+        drop(sender.send(Event::Ended(read)));
+    };
+    let thread = thread::Builder::new().name("input".to_string()).spawn(work);
+    thread.map(drop).map_err(|error| Failure::io("starting a thread", &error))
+}
+
+/// Prints ids.
+struct Printer {
+    out: BufWriter<StdoutLock<'static>>,
+    format: OutputFormat,
+    meter: Option<Meter>,
+    count: u64,
+    bytes: u64,
+    is_flushed: bool,
+}
+
+impl Printer {
+    fn new(format: OutputFormat, notes: Notes) -> Printer {
+        // On a terminal the ids themselves are the progress.
+        let meter = (!io::stdout().is_terminal()).then(|| Meter::new(notes, "appended"));
+        let out = BufWriter::new(io::stdout().lock());
+        Printer { out, format, meter, count: 0, bytes: 0, is_flushed: true }
+    }
+
+    fn print(&mut self, events: &Receiver<Event>) -> Outcome<Exit> {
+        loop {
+            match self.next(events)? {
+                Event::Appended(ticket, bytes) => {
+                    if !ticket.is_done() {
+                        self.flush()?;
+                    }
+                    let appended = ticket.wait()?;
+                    self.bytes = self.bytes.saturating_add(bytes as u64);
+                    if let Some(id) = appended.first {
+                        self.write(id.get()).map_err(|error| failed(&error))?;
+                    }
+                }
+                Event::Ended(read) => return read.map(|()| Exit::Done),
+                Event::Stopped(exit) => return Ok(exit),
+            }
+            let (bytes, count) = (self.bytes, self.count);
+            if let Some(meter) = &mut self.meter {
+                meter.show(bytes, None, || format!(", {count} records"));
+            }
+        }
+    }
+
+    /// The next event. What was printed is flushed before it is waited for.
+    fn next(&mut self, events: &Receiver<Event>) -> Outcome<Event> {
+        let gone = || Failure::new(Exit::Error, "the thread that reads the input has ended");
+        match events.try_recv() {
+            Ok(event) => Ok(event),
+            Err(TryRecvError::Empty) => {
+                self.flush()?;
+                events.recv().map_err(|_| gone())
+            }
+            Err(TryRecvError::Disconnected) => Err(gone()),
+        }
+    }
+
+    fn write(&mut self, id: u64) -> io::Result<()> {
+        self.is_flushed = false;
+        let is_first = self.count == 0;
+        self.count = self.count.saturating_add(1);
+        match self.format {
+            OutputFormat::Json if is_first => write!(self.out, "[\n  {{\"id\": {id}}}"),
+            OutputFormat::Json => write!(self.out, ",\n  {{\"id\": {id}}}"),
+            OutputFormat::Jsonl => writeln!(self.out, "{{\"id\":{id}}}"),
+            OutputFormat::Table | OutputFormat::Raw => writeln!(self.out, "{id}"),
+        }
+    }
+
+    fn flush(&mut self) -> Outcome<()> {
+        if !self.is_flushed {
+            self.is_flushed = true;
+            self.out.flush().map_err(|error| failed(&error))?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Outcome<()> {
+        if let Some(meter) = self.meter.take() {
+            meter.finish();
+        }
+        let ended = match (self.format, self.count) {
+            (OutputFormat::Json, 0) => self.out.write_all(b"[]\n"),
+            (OutputFormat::Json, _) => self.out.write_all(b"\n]\n"),
+            _ => Ok(()),
+        };
+        ended.and_then(|()| self.out.flush()).map_err(|error| failed(&error))
+    }
+}

@@ -1,0 +1,122 @@
+//! `loghold log`: the commands of the log.
+//! Refuses to keep anything between runs; the log's directory does.
+
+mod append;
+mod backup;
+mod check;
+mod consumers;
+mod doctor;
+mod import;
+mod init;
+mod ls;
+mod meter;
+mod read;
+mod records_in;
+mod records_out;
+mod repair;
+mod stop;
+mod tail;
+mod trim;
+
+use std::path::{Path, PathBuf};
+
+use host::Disk;
+use rtrans::{Create, Error, Log, Options, Reader};
+
+use crate::args::OutputFormat;
+use crate::args::log::{LogArguments, LogCommand, ParametersArguments};
+use crate::exit::{Exit, Failure, Outcome};
+use crate::notes::Notes;
+use crate::settings::Settings;
+
+/// The largest record that is taken and read: what the library allows at most.
+const RECORD_BYTES_MAX: u32 = 1 << 30;
+
+/// What every command goes by.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) format: OutputFormat,
+    pub(crate) notes: Notes,
+    log: Option<PathBuf>,
+}
+
+impl Context {
+    /// The log's directory.
+    fn dir(&self) -> Outcome<&Path> {
+        self.log
+            .as_deref()
+            .filter(|dir| !dir.as_os_str().is_empty())
+            .ok_or_else(|| Failure::usage("no log is named").hint("give --log DIR, or set LOGHOLD_LOG"))
+    }
+
+    /// The log to read, beside a writer or without one.
+    fn reader(&self) -> Outcome<Reader> {
+        Ok(Reader::open(self.dir()?)?)
+    }
+
+    /// The directory of a log that is there.
+    fn disk(&self) -> Outcome<Disk> {
+        let dir = self.dir()?;
+        if !dir.is_dir() {
+            return Err(Error::NotALog { path: dir.to_owned() }.into());
+        }
+        Disk::open(dir).map_err(|error| Failure::from(Error::from(error)))
+    }
+
+    /// The log to write. What opening it found is told.
+    fn writer(&self, options: &Options) -> Outcome<Log> {
+        let log = Log::open(self.dir()?, Options { record_bytes_max: RECORD_BYTES_MAX, ..options.clone() })?;
+        let recovery = log.recovery();
+        if !recovery.is_clean() {
+            self.notes.say(&recovery.to_string());
+        }
+        if !recovery.damaged.is_empty() {
+            self.notes.say("what is damaged cannot be read, all else can: see `loghold log check`");
+        }
+        Ok(log)
+    }
+}
+
+/// Options for a log that may have to be created.
+fn options_of(create: bool, parameters: &ParametersArguments) -> Outcome<Options> {
+    if create {
+        return Ok(Options {
+            parameters: parameters.given(),
+            create: Create::IfMissing,
+            ..Options::default()
+        });
+    }
+    if parameters.given().is_some() {
+        return Err(Failure::usage("parameters are given when a log is created").hint("add --create"));
+    }
+    Ok(Options { create: Create::Never, ..Options::default() })
+}
+
+pub(crate) fn run(arguments: LogArguments, settings: &Settings) -> Outcome<Exit> {
+    let context = Context { format: settings.format, notes: Notes::new(settings), log: arguments.log };
+    let takes_raw = matches!(arguments.command, LogCommand::Read(_) | LogCommand::Tail(_));
+    if context.format == OutputFormat::Raw && !takes_raw {
+        return Err(raw_is_for_records());
+    }
+    match arguments.command {
+        LogCommand::Init(arguments) => init::run(&context, &arguments),
+        LogCommand::Append(arguments) => append::run(&context, arguments),
+        LogCommand::Read(arguments) => read::run(&context, &arguments),
+        LogCommand::Tail(arguments) => tail::run(&context, &arguments),
+        LogCommand::Ls => ls::run(&context),
+        LogCommand::Consumers => consumers::run(&context),
+        LogCommand::Commit(arguments) => consumers::commit(&context, &arguments),
+        LogCommand::Truncate(arguments) => trim::truncate(&context, &arguments),
+        LogCommand::Trim(arguments) => trim::run(&context, &arguments),
+        LogCommand::Check(arguments) => check::run(&context, &arguments),
+        LogCommand::Repair(arguments) => repair::run(&context, &arguments),
+        LogCommand::Import(arguments) => import::run(&context, &arguments),
+        LogCommand::Backup(arguments) => backup::run(&context, &arguments),
+        LogCommand::Doctor(arguments) => doctor::run(&context, &arguments),
+    }
+}
+
+/// Bytes without anything around them make sense for records only.
+pub(crate) fn raw_is_for_records() -> Failure {
+    Failure::usage("-o raw is for records: `loghold log read` and `loghold log tail`")
+}

@@ -1,0 +1,150 @@
+//! `loghold log` as its users see it: what is printed, the exit codes, and what a wrong command line is answered with.
+//! Refuses kills, cuts and full disks: those are tried from outside, in `tests/external`.
+
+use crate::program::{Program, Run};
+
+const COMMANDS: [&str; 14] = [
+    "init",
+    "append",
+    "read",
+    "tail",
+    "ls",
+    "consumers",
+    "commit",
+    "truncate",
+    "trim",
+    "check",
+    "repair",
+    "import",
+    "backup",
+    "doctor",
+];
+
+fn log(program: &Program, words: &[&str], stdin: &str) -> Run {
+    let words: Vec<&str> = ["log", "--log", "log"].into_iter().chain(words.iter().copied()).collect();
+    program.run_with(&words, stdin)
+}
+
+fn filled() -> Program {
+    let program = Program::new();
+    let run = log(&program, &["append", "--create", "--type", "7"], "one\ntwo\nthree\n");
+    assert_eq!((run.code, run.stdout.as_str()), (0, "1\n2\n3\n"), "{run:?}");
+    program
+}
+
+#[test]
+fn every_command_of_the_log_is_in_the_help_and_has_a_man_page() {
+    let program = Program::new();
+    let help = program.run(&["log", "--help"]);
+    for command in COMMANDS {
+        assert!(help.stdout.contains(&format!("\n  {command}")), "{command}: {}", help.stdout);
+        let page = program.run(&["man", "log", command]);
+        assert!(page.stdout.contains(&format!(".TH LOGHOLD-LOG-{}", command.to_uppercase())), "{command}");
+    }
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2_and_makes_no_directory() {
+    let program = Program::new();
+    for (words, told) in [
+        (&["apend"][..], "'append'"),
+        (&["read", "0"], "begin with 1"),
+        (&["read", "5..5"], "holds no record"),
+        (&["read", "1", "--last", "3"], "cannot be used with"),
+        (&["read", "--since", "soon"], "is no time"),
+        (&["init", "--format-version", "3"], "1..=2"),
+        (&["init", "--size-per-index", "4", "--format-version", "1"], "36 to 4096"),
+        (&["append", "--durability", "paper"], "disk"),
+        (&["append", "--data-blk-size", "8"], "--create"),
+        (&["ls", "-o", "raw"], "-o raw is for records"),
+        (&["read", "--framed"], "-o raw"),
+        (&["tail", "--timeout", "1s"], "--follow"),
+    ] {
+        let run = log(&program, words, "");
+        assert!(run.code == 2 && run.stderr.contains(told), "{words:?}: {run:?}");
+    }
+    assert!(!program.path("log/metadata").exists());
+    assert_eq!(program.run(&["log", "ls"]).code, 2);
+}
+
+#[test]
+fn a_log_that_is_missing_is_told_with_3_and_how_to_make_one() {
+    let program = Program::new();
+    for words in [&["ls"][..], &["read"], &["append"], &["check"], &["repair"], &["trim", "--before", "1"]] {
+        let run = log(&program, words, "x\n");
+        assert_eq!((run.code, run.stdout.as_str()), (3, ""), "{words:?}: {run:?}");
+        assert!(run.stderr.contains("hint: create one"), "{words:?}: {run:?}");
+    }
+    assert!(!program.path("log").exists());
+}
+
+#[test]
+fn records_are_printed_for_people_for_scripts_and_as_they_are() {
+    let program = filled();
+    let shown = log(&program, &["read"], "").stdout;
+    assert!(shown.lines().nth(3).is_some_and(|line| line.ends_with("three")), "{shown}");
+    assert_eq!(log(&program, &["read", "2", "-o", "raw"], "").stdout, "two");
+    assert_eq!(log(&program, &["read", "..=2", "-o", "raw"], "").stdout, "one\ntwo\n");
+    assert_eq!(log(&program, &["read", "--last", "2", "--reverse", "--ids"], "").stdout, "3\n2\n");
+    let json = log(&program, &["read", "1", "--json"], "").json();
+    assert_eq!(
+        (json[0]["id"].as_u64(), json[0]["type"].as_u64(), json[0]["text"].as_str()),
+        (Some(1), Some(7), Some("one"))
+    );
+    assert_eq!(log(&program, &["read", "--ids", "--json", "2.."], "").json(), serde_json::json!([2, 3]));
+}
+
+#[test]
+fn what_is_not_there_is_told_with_3_and_what_is() {
+    let program = filled();
+    for words in
+        [&["read", "9"][..], &["read", "9..20"], &["read", "--type", "8"], &["commit", "sealer", "9"]]
+    {
+        let run = log(&program, words, "");
+        assert_eq!((run.code, run.stdout.as_str()), (3, ""), "{words:?}: {run:?}");
+    }
+    assert!(log(&program, &["read", "9"], "").stderr.contains("the log holds 1 to 3"));
+}
+
+#[test]
+fn a_consumer_goes_on_where_it_was_and_holds_a_trim_back_until_it_is_forced() {
+    let program = filled();
+    let first = log(&program, &["commit", "sealer", "1", "--json"], "").json();
+    assert_eq!(first[0]["lag"].as_u64(), Some(2));
+    let refused = log(&program, &["trim", "--before", "3"], "");
+    assert!(refused.code == 1 && refused.stderr.contains("sealer (at 1)"), "{refused:?}");
+    assert_eq!(log(&program, &["tail", "--consumer", "sealer", "--ids"], "").stdout, "2\n3\n");
+    assert_eq!(log(&program, &["tail", "--consumer", "sealer", "--ids"], "").stdout, "");
+    assert_eq!(log(&program, &["trim", "--before", "3"], "").code, 0);
+    assert_eq!(log(&program, &["read", "1"], "").code, 3);
+    assert_eq!(
+        log(&program, &["truncate", "--after", "3", "--json"], "").json()["records_removed"].as_u64(),
+        Some(0)
+    );
+}
+
+#[test]
+fn a_check_of_a_whole_log_prints_nothing_and_one_of_a_damaged_log_ends_with_5() {
+    let program = filled();
+    assert_eq!(
+        (
+            log(&program, &["check"], "").stdout.as_str(),
+            log(&program, &["check", "--json"], "").stdout.as_str()
+        ),
+        ("", "[]\n")
+    );
+    let path = program.path("log/0/data.0");
+    let mut bytes = crate::program::read(&path);
+    let at = bytes.windows(3).position(|window| window == b"two").unwrap();
+    bytes[at] ^= 1;
+    program.write("log/0/data.0", bytes);
+    let checked = log(&program, &["check", "--json"], "");
+    assert_eq!((checked.code, checked.json()[0]["severity"].as_str()), (5, Some("damage")));
+    let planned = log(&program, &["repair"], "");
+    assert!(planned.code == 5 && planned.stdout.contains("needs --give-up"), "{planned:?}");
+    let repaired = log(&program, &["repair", "--yes", "--give-up"], "");
+    assert_eq!(repaired.code, 0, "{repaired:?}");
+    let read = log(&program, &["read", "--ids"], "");
+    assert!(read.code == 0 && read.stderr.contains("given up"), "{read:?}");
+    assert_eq!(log(&program, &["append"], "more\n").stdout, "4\n");
+}

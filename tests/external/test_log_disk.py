@@ -1,0 +1,171 @@
+"""Disks that fail under the real `log append`: power cuts, no room, failing syncs, flipped bits.
+
+Refuses to count what was printed after a cut: a sync in flight at that moment may be answered falsely.
+"""
+
+import os
+import shutil
+
+import pytest
+
+from file_systems import FLUSH_JOURNAL, FLUSH_NOTHING, loop_file_system, run
+from hold import number_of
+from log_program import LogProgram, check_prefix, ids_in, unframed
+
+CUTS = number_of("LOGHOLD_LOG_CUTS", 3)
+FLIPS = number_of("LOGHOLD_LOG_FLIPS", 40)
+FORMATS = {
+    "format-1": ["--format-version", "1", "--index-num-per-file", "100", "--index-file-num-per-dir", "8"],
+    "format-2": ["--max-size-data-file", "262144"],
+}
+
+
+@pytest.fixture(params=["ext4", "xfs"])
+def file_system(request, place):
+    made = loop_file_system(place, request.param, 512 << 20)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def small_tmpfs(place):
+    if os.geteuid() != 0:
+        pytest.skip("mounts need root")
+    mount_point = place / "tmpfs"
+    mount_point.mkdir()
+    mounted = run("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(mount_point))
+    if mounted.returncode != 0:
+        pytest.skip(f"a tmpfs cannot be mounted: {mounted.stderr}")
+    yield mount_point
+    run("umount", str(mount_point))
+
+
+@pytest.fixture
+def strace():
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+
+    def inject(call, what, when, trace="/dev/null"):
+        """What to put before a command; the trace says in which order calls were made."""
+        return ["strace", "-f", "-o", str(trace), "-e", f"trace={call},write", "-e", f"inject={call}:{what}:when={when}"]
+
+    probe = run(*inject("fdatasync", "error=EIO", "1"), "true")
+    if probe.returncode != 0:
+        pytest.skip(f"strace does not work here: {probe.stderr}")
+    return inject
+
+
+@pytest.mark.parametrize("flag", [FLUSH_JOURNAL, FLUSH_NOTHING], ids=["journal-flushed", "nothing-flushed"])
+@pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)
+def test_every_id_that_was_printed_before_a_power_cut_is_there_after_it(binary, file_system, dice, parameters, flag):
+    log = LogProgram(binary, file_system.mount_point / "log")
+    log.run("init", *parameters)
+    count = 0
+    for _ in range(CUTS):
+        running = log.start("append")
+        running.feed(b"".join(f"record {count + number}\n".encode() for number in range(1, 20001)))
+        running.wait_lines(dice.randint(1, 3000))
+        printed = ids_in(b"\n".join(running.lines()))
+        file_system.shut_down(flag)
+        running.kill()
+        file_system.unmount()
+        file_system.mount()
+        ids = log.ids()
+        check_prefix(ids, printed)
+        count = len(ids)
+        records = log.records()
+        assert records == sorted(records, key=lambda record: int(record.split()[1]))
+        assert [one for one in log.check() if one["severity"] == "damage"] == []
+        # The next writer goes on behind it.
+        assert log.append([f"record {count + 1}".encode()]) == [count + 1]
+        count += 1
+
+
+def test_a_full_disk_is_told_with_its_own_code_and_the_work_goes_on_once_there_is_room(binary, small_tmpfs):
+    log = LogProgram(binary, small_tmpfs / "log")
+    log.run("init", "--max-size-data-file", "65536")
+    ballast = small_tmpfs / "ballast"
+    ballast.write_bytes(bytes(2 << 20))
+    full = log.run("append", stdin=(b"x" * 1000 + b"\n") * 10000, code=7)
+    assert "No space left" in full.stderr and "hint" in full.stderr, full
+    printed = ids_in(full.stdout)
+    assert printed == list(range(1, len(printed) + 1)) and printed
+    ids = log.ids()
+    check_prefix(ids, printed)
+    assert log.run("commit", "sealer", printed[-1], code=None).code in (0, 7)
+    ballast.unlink()
+    assert log.append([b"more"]) == [len(ids) + 1]
+    assert log.check() == []
+
+
+@pytest.mark.parametrize("when", [1, 2, 3, 5, 8])
+@pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)
+def test_a_failed_sync_poisons_the_log_and_no_id_is_printed_after_it(binary, place, strace, parameters, when):
+    log = LogProgram(binary, place / "log")
+    log.run("init", *parameters)
+    log.append([b"before"] * 10)
+    failed = log.start("append", before=strace("fdatasync", "error=EIO", f"{when}+", place / "trace"))
+    # One at a time, so that each has a sync of its own.
+    for number in range(1, 20):
+        try:
+            failed.put(b"x\n")
+        except (BrokenPipeError, OSError):
+            break
+        failed.wait_lines(number)
+        if failed.process.poll() is not None:
+            break
+    try:
+        failed.process.stdin.close()
+    except BrokenPipeError:
+        pass
+    assert failed.ended() == 1, failed.errors
+    assert "Input/output error" in failed.errors, failed.errors
+    printed = ids_in(b"\n".join(failed.lines()))
+    calls = (place / "trace").read_text(encoding="utf-8", errors="replace").splitlines()
+    failure = next(at for at, call in enumerate(calls) if "INJECTED" in call)
+    told = [call for call in calls[failure:] if "write(1," in call]
+    assert not told, f"ids were printed after a sync that failed: {told}"
+    ids = log.ids()
+    check_prefix(ids, [*range(1, 11), *printed])
+    assert log.append([b"after"]) == [len(log.ids())]
+    assert [one for one in log.check() if one["severity"] == "damage"] == []
+
+
+@pytest.mark.parametrize("when", [1, 2, 3, 4])
+def test_a_write_without_room_ends_with_7_and_keeps_what_was_printed(binary, place, strace, when):
+    log = LogProgram(binary, place / "log")
+    log.append([b"before"] * 10, "--create")
+    failed = log.run(
+        "append",
+        stdin=b"".join(bytes([97 + number % 26]) * 70000 + b"\n" for number in range(50)),
+        code=None,
+        before=strace("pwrite64", "error=ENOSPC", f"{when}+"),
+    )
+    assert failed.code in (1, 7), failed
+    assert "No space left" in failed.stderr, failed
+    ids = log.ids()
+    check_prefix(ids, [*range(1, 11), *ids_in(failed.stdout)])
+    assert log.append([b"after"]) == [len(log.ids())]
+
+
+@pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)
+def test_a_flipped_bit_anywhere_is_reported_or_changes_no_record(binary, place, dice, parameters):
+    log = LogProgram(binary, place / "log")
+    log.run("init", *parameters)
+    wanted = [f"record {number}".encode() * 20 for number in range(100)]
+    log.append(wanted)
+    files = [path for path in log.directory.rglob("*") if path.is_file() and path.stat().st_size > 0]
+    written = {path: max(at for at, byte in enumerate(path.read_bytes()) if byte or at == 0) + 1 for path in files}
+    for number in range(FLIPS):
+        path = files[number % len(files)]
+        at, bit = dice.randrange(written[path]), 1 << dice.randrange(8)
+        before = path.read_bytes()
+        path.write_bytes(before[:at] + bytes([before[at] ^ bit]) + before[at + 1 :])
+        read = log.run("read", "-o", "raw", "--framed", code=None)
+        checked = log.run("check", "--json", code=None)
+        is_reported = read.code != 0 or checked.code != 0 or checked.stdout.strip() != b"[]"
+        records = unframed(read.stdout)
+        assert records == wanted or is_reported, f"{path} at {at}, bit {bit}"
+        assert all(record in wanted for record in records), f"{path} at {at}: a record changed"
+        path.write_bytes(before)
+    assert log.records() == wanted
