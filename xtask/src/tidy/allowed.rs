@@ -137,6 +137,11 @@ pub(super) const ALLOWED: &[Allowed] = &[
         reason: "the simulated disk, shared by its clones",
     },
     Allowed {
+        file: "crates/loghold/src/commands/apply.rs",
+        kinds: &[Clocks, Spawns],
+        reason: "how often a store is asked for new manifests; the asking blocks, and has a thread of the runtime's",
+    },
+    Allowed {
         file: "crates/loghold/src/commands/chunk/verify.rs",
         kinds: &[Clocks],
         reason: "how often progress is drawn",
