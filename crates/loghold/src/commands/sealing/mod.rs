@@ -74,10 +74,9 @@ impl From<Error> for Failure {
         let exit = match &error {
             Error::Plan { .. } => Exit::Usage,
             Error::Store { .. } | Error::StoreRefused { .. } => Exit::SourceFails,
-            Error::Damaged { .. } => Exit::Corrupt,
+            Error::Damaged { .. } | Error::Log(rtrans::Error::Corrupt(_)) => Exit::Corrupt,
             Error::Log(rtrans::Error::Locked { .. }) => Exit::Locked,
             Error::Log(rtrans::Error::NotALog { .. }) => Exit::NotFound,
-            Error::Log(rtrans::Error::Corrupt(_)) => Exit::Corrupt,
             Error::Log(rtrans::Error::DiskFull(_)) => Exit::DiskFull,
             _ => Exit::Error,
         };
