@@ -114,6 +114,7 @@ pub(crate) fn find(disk: &Disk, parameters: &Parameters, tail: Option<Tail>) -> 
     };
     let mut reading = Reading { disk, parameters, tail, durable_upto: durable_upto.unwrap_or(0), found };
     reading.read(&heads)?;
+    reading.leave_island(&files);
     reading.go_on_behind_all(&files);
     reading.note_gaps(&files)?;
     reading.sort_out(&files);
@@ -162,6 +163,27 @@ impl Reading<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Leaves everything out when it hangs in the air: the file before the first one never got to disk, though it was not
+    /// trimmed, and nothing says that what was in it had been durable. Then nothing behind it was acknowledged either.
+    fn leave_island(&mut self, files: &[(u64, FileKind)]) {
+        let Some(head) = self.found.slots.first().map(|slot| slot.head) else { return };
+        let Some(before) = head.number.checked_sub(1) else { return };
+        let before = files.iter().find(|(number, _)| *number == before).map(|(_, kind)| kind);
+        let is_settled = self.durable_upto.saturating_add(1) >= head.first_seq;
+        let is_trimmed = head.first <= self.found.memory.first.max(1);
+        if is_settled || is_trimmed || !matches!(before, None | Some(FileKind::Blank)) {
+            return;
+        }
+        let path = data_path(head.number, self.parameters.index_file_num_per_dir);
+        let bytes = self.found.position;
+        self.found.slots.clear();
+        self.found.gaps.clear();
+        self.found.stale.clear();
+        self.found.memory = Memory::default();
+        (self.found.seq, self.found.next, self.found.position) = (1, 1, 0);
+        self.found.recovery.torn = Some(Torn { path, offset: 0, bytes });
     }
 
     fn has_batch(&self, head: &SegmentHead) -> Result<bool, Error> {

@@ -296,6 +296,14 @@ fn holes_in_the_last_file_are_named_exactly_and_the_log_goes_on() {
 }
 
 #[test]
+fn a_hole_is_told_from_a_torn_end_by_what_follows_it_alone() {
+    let files: Vec<_> = single(20).into_iter().filter(|(path, _)| path != Path::new("tail")).collect();
+    let (path, at) = file_of(&files, "record 7 ");
+    let sim = changed(&files, &path, |bytes| bytes[at] ^= 1);
+    goes_on_around(&sim, &small(0), &[(7, 7)], false);
+}
+
+#[test]
 fn a_whole_file_that_is_missing_is_named_with_its_records() {
     let files = single(200);
     let (second, _) = file_of(&files, "record 60 ");
