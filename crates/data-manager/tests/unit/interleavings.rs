@@ -128,7 +128,7 @@ impl World {
                 self.catalogue.published(task, &record(sequence));
             }
             Action::Discard { task, .. } => self.catalogue.removed(ID, task),
-            Action::Lease(work) => panic!("nobody takes a lease in these stories: {work:?}"),
+            Action::Lease(work) => unreachable!("nobody takes a lease in these stories: {work:?}"),
         }
     }
 
