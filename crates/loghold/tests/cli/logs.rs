@@ -95,6 +95,28 @@ fn records_are_printed_for_people_for_scripts_and_as_they_are() {
 }
 
 #[test]
+fn damaged_parameters_are_told_and_written_anew_from_what_the_data_remembers() {
+    let program = filled();
+    let mut bytes = crate::program::read(&program.path("log/metadata"));
+    bytes[3] ^= 1;
+    program.write("log/metadata", bytes);
+    for words in [&["read"][..], &["check"], &["repair"]] {
+        let run = log(&program, words, "");
+        assert!(run.code == 5, "{words:?}: {run:?}");
+    }
+    assert_eq!(log(&program, &["repair", "--yes"], "").code, 0);
+    assert_eq!(log(&program, &["read", "--ids"], "").stdout, "1\n2\n3\n");
+}
+
+#[test]
+fn a_log_is_not_imported_into_itself() {
+    let program = filled();
+    let run = log(&program, &["import", "./log"], "");
+    assert!(run.code == 2 && run.stderr.contains("into itself"), "{run:?}");
+    assert_eq!(log(&program, &["read", "--ids"], "").stdout, "1\n2\n3\n");
+}
+
+#[test]
 fn what_is_not_there_is_told_with_3_and_what_is() {
     let program = filled();
     for words in

@@ -2,7 +2,7 @@
 //! Refuses to change anything.
 
 use host::Clock;
-use rtrans::{CheckProgress, Finding, Findings, Severity, TransId, check_watched};
+use rtrans::{CheckProgress, Finding, FindingKind, Findings, Severity, TransId, check_watched};
 use serde::Serialize;
 
 use crate::args::log::CheckArguments;
@@ -79,6 +79,9 @@ pub(crate) fn print(context: &Context, findings: &Findings) -> Outcome<()> {
 
 /// Says what was read.
 pub(crate) fn say(context: &Context, findings: &Findings) {
+    if findings.files == 0 && !findings.list.is_empty() {
+        return;
+    }
     let count = usize::try_from(findings.records).unwrap_or(usize::MAX);
     let ids = findings.ids.map_or_else(String::new, |(first, last)| format!(", ids {first} to {last}"));
     let (records, bytes) = (counted(count, "record"), show_bytes(findings.bytes));
@@ -94,6 +97,13 @@ fn damaged(findings: &Findings) -> Failure {
         })
     };
     let lost: u64 = places.clone().map(ids).sum();
+    if findings.list.iter().any(|finding| finding.kind == FindingKind::Metadata) {
+        return Failure::new(
+            Exit::Corrupt,
+            "the log's parameters are damaged, and without them nothing can be read",
+        )
+        .hint("`loghold log repair` can often find out what they were");
+    }
     let records = counted(usize::try_from(lost).unwrap_or(usize::MAX), "record");
     Failure::new(
         Exit::Corrupt,

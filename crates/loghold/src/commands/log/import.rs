@@ -1,6 +1,8 @@
 //! `loghold log import`: the records of another log, of any format, behind those of this one.
 //! Refuses to change the other log.
 
+use std::path::Path;
+
 use rtrans::{Reader, import_from};
 use serde::Serialize;
 
@@ -25,6 +27,9 @@ struct ImportReport {
 pub(crate) fn run(context: &Context, arguments: &ImportLogArguments) -> Outcome<Exit> {
     // The other log first: a wrong path must not leave an empty log behind.
     let from = Reader::open(&arguments.from)?;
+    if is_same(&arguments.from, context.dir()?) {
+        return Err(Failure::usage("a log is not imported into itself"));
+    }
     let log = context.writer(&options_of(arguments.create, &arguments.parameters)?)?;
     let meter = Meter::new(context.notes, "imported");
     let (to, counted_in) = (log.clone(), log.clone());
@@ -57,4 +62,9 @@ pub(crate) fn run(context: &Context, arguments: &ImportLogArguments) -> Outcome<
         Exit::Corrupt,
         format!("{lost} of the other log could not be read, and are not in this one"),
     ))
+}
+
+/// Whether two paths lead to one directory; one that is not there yet is no other's.
+fn is_same(one: &Path, other: &Path) -> bool {
+    one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|other| one == other))
 }

@@ -51,7 +51,14 @@ impl Context {
 
     /// The log to read, beside a writer or without one.
     fn reader(&self) -> Outcome<Reader> {
-        Ok(Reader::open(self.dir()?)?)
+        Reader::open(self.dir()?).map_err(|error| match error {
+            // Nobody gave them now: they are what the file says, and it is wrong.
+            Error::BadParameters { .. } => {
+                Failure::new(Exit::Corrupt, format!("the log's parameters are damaged: {error}"))
+                    .hint("`loghold log repair` can often find out what they were")
+            }
+            other => other.into(),
+        })
     }
 
     /// The directory of a log that is there.
