@@ -55,6 +55,17 @@ fn wrong_numbers_under_right_checksums_neither_panic_nor_take_memory() {
 }
 
 #[test]
+fn a_file_that_begins_far_beyond_the_one_before_takes_no_memory_for_what_is_missing() {
+    for shift in [20, 21, 24, 31, 32, 40, 63] {
+        drive_within_bounds(
+            Part::Last,
+            &mutate::far_beyond(1 << shift),
+            &format!("a gap of 2^{shift} records"),
+        );
+    }
+}
+
+#[test]
 fn what_was_found_by_fuzzing_stays_harmless() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus");
     let mut count = 0;

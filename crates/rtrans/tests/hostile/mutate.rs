@@ -77,6 +77,17 @@ impl Mutator {
     }
 }
 
+/// The last data file, beginning with this record, and with nothing but its first batch, which has no records.
+pub(crate) fn far_beyond(first: u64) -> Vec<u8> {
+    let mut bytes = honest_bytes(Part::Last).to_vec();
+    let heads = batch_heads(&bytes);
+    bytes[40..48].copy_from_slice(&first.to_le_bytes());
+    bytes[FIRST_BATCH + 16..FIRST_BATCH + 24].copy_from_slice(&first.to_le_bytes());
+    bytes[heads[1]..].fill(0);
+    seal(Part::Last, &mut bytes, &heads[..1]);
+    bytes
+}
+
 /// Where the batches of a data file begin, by the lengths that they tell.
 fn batch_heads(bytes: &[u8]) -> Vec<usize> {
     let mut heads = Vec::new();
