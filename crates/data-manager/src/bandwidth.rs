@@ -44,6 +44,7 @@ impl Bandwidth {
                 return;
             }
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(wait) => {}
                 () = changed => {}
             }

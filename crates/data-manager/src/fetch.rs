@@ -71,8 +71,9 @@ pub(crate) async fn fetch_run(job: &Job, file: usize, claim: Range<u64>) -> Resu
             // Its chunk's place is another's meanwhile.
             let _pausing = job.pausing();
             tokio::select! {
-                () = sleep(PAUSE * (1 << fruitless)) => {}
+                biased;
                 () = job.ending.cancelled() => break Err(error),
+                () = sleep(PAUSE * (1 << fruitless)) => {}
             }
         }
     };
@@ -98,8 +99,9 @@ async fn attempt(job: &Job, pour: &mut Pour, crawl: &mut Crawl, fruitless: u32) 
     let request = job.request(file, url, pour.next_range(job)?)?;
     let source = source_of(&request.url);
     let lane = tokio::select! {
-        lane = enter(job, &source) => lane?,
+        biased;
         () = job.ending.cancelled() => return Err(DownloadError::cancelled()),
+        lane = enter(job, &source) => lane?,
     };
     let patience = job.shared.lanes.patience(&source, job.attempts + fruitless);
     let mut asked = Asked { url: request.url.clone(), lane, active: job.active(), patience };
@@ -200,6 +202,7 @@ impl Asked<'_> {
             }
         };
         tokio::select! {
+            biased;
             answer = first => Late::Answer(answer),
             beside = hedge => Late::Beside(beside),
             () = self.gives_way(patience.give_way) => Late::GaveWay,
@@ -274,6 +277,7 @@ async fn ask_beside(job: &Job, file: usize, silent: &FetchRequest) -> Option<Bes
     lane.overdue();
     let request = FetchRequest { url: url.clone(), ..silent.clone() };
     let answer = tokio::select! {
+        biased;
         answer = source.fetch(request) => answer,
         () = lane.give_way() => return None,
     };
@@ -391,6 +395,7 @@ async fn after_stall(
         }
     };
     let (piece, beside) = tokio::select! {
+        biased;
         piece = body.next() => return Ok(piece),
         Some(fresh) = hedge => fresh,
         () = asked.gives_way(STALL_HEDGE) => {

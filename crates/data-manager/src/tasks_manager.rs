@@ -100,6 +100,7 @@ impl TasksManager {
         let stop = self.stop.clone();
         let task = async move {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
                 () = task => {}
             }
