@@ -6,6 +6,7 @@
 mod fixture;
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::time::SystemTime;
 
 use data_manager::data_chunk::ChunkId;
@@ -14,6 +15,9 @@ use fixture::{PATIENCE, Said, Stock, World, assert_nothing_wrong, first_outcomes
 use origin::{Fault, Plan, RetryAfter};
 
 const ITEMS: [(&str, u64); 3] = [("a.parquet", 3_000), ("b.parquet", 60_000), ("c.parquet", 30_000)];
+
+/// Holds that are tried side by side; most of their time is waiting.
+const APART_MAX: usize = 8;
 
 /// What must become of a chunk that a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,9 +146,27 @@ fn trials(cases: &[Case], is_always: bool) -> Vec<(Trial, String, Plan)> {
     trials
 }
 
+/// Runs each trial on a hold and a source of its own: a fault that strikes always makes its source rest, and then only one
+/// chunk at a time tries whether it is well again.
+fn run_apart(cases: &[Case]) {
+    let planned = Mutex::new(trials(cases, true));
+    std::thread::scope(|scope| {
+        for _ in 0..APART_MAX {
+            scope.spawn(|| {
+                while let Some(trial) = take(&planned) {
+                    run(vec![trial]);
+                }
+            });
+        }
+    });
+}
+
+fn take<T>(planned: &Mutex<Vec<T>>) -> Option<T> {
+    planned.lock().unwrap().pop()
+}
+
 /// Runs all trials at once on one hold: what befalls one chunk must not befall another.
-fn run(cases: &[Case], is_always: bool) {
-    let planned = trials(cases, is_always);
+fn run(planned: Vec<(Trial, String, Plan)>) {
     let stock: Vec<Stock> = planned.iter().map(|(trial, _, _)| trial.stock.clone()).collect();
     let world: World = stocked(&stock);
     let hold = world.open();
@@ -186,20 +208,20 @@ fn run(cases: &[Case], is_always: bool) {
 
 #[test]
 fn a_refusal_that_strikes_once_costs_a_try_and_no_wrong_byte() {
-    run(&refusals(), false);
+    run(trials(&refusals(), false));
 }
 
 #[test]
 fn a_refusal_that_strikes_always_ends_with_its_reason() {
-    run(&refusals(), true);
+    run_apart(&refusals());
 }
 
 #[test]
 fn a_damage_that_strikes_once_costs_a_try_and_no_wrong_byte() {
-    run(&damages(), false);
+    run(trials(&damages(), false));
 }
 
 #[test]
 fn a_damage_that_strikes_always_ends_whole_or_with_its_reason() {
-    run(&damages(), true);
+    run_apart(&damages());
 }

@@ -173,7 +173,8 @@ fn in_the_midst(script: &mut Script, fault: &Fault) {
             script.body = vec![Step::Body(range.start..cut(&range, after))];
             return;
         }
-        Fault::HangBody { after } => (after, Step::Hang),
+        // After a whole body it would silence the connection, and with it a request for another file.
+        Fault::HangBody { after } if after < range.end - range.start => (after, Step::Hang),
         Fault::Reset { after } => (after, Step::Reset),
         Fault::Stall { after, for_ms } => (after, Step::Wait(Duration::from_millis(for_ms))),
         Fault::ChangeAfter { bytes } => (bytes, Step::Change),
