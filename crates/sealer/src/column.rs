@@ -1,9 +1,11 @@
 //! The columns of typed tables: their types by name, and JSON values made to fit them.
 //! Refuses what would lose something: a value that does not fit is told with the reason.
 
-use arrow_schema::{DataType, TimeUnit};
-use serde_json::Value;
+use std::borrow::Cow;
 
+use arrow_schema::{DataType, TimeUnit};
+
+use crate::json::Json;
 use crate::json_path::JsonPath;
 use crate::time_text::micros_of_rfc3339;
 
@@ -43,13 +45,13 @@ pub enum ColumnKind {
 
 /// A value that fits its column.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Cell {
+pub(crate) enum Cell<'a> {
     Null,
     Bool(bool),
     I64(i64),
     U64(u64),
     F64(f64),
-    Text(String),
+    Text(Cow<'a, str>),
     Bytes(Vec<u8>),
 }
 
@@ -96,18 +98,18 @@ impl ColumnKind {
         NAMES.iter().find(|(_, kind)| *kind == self).map_or("column", |(name, _)| *name)
     }
 
-    fn cell(self, value: &Value) -> Option<Cell> {
+    fn cell<'a>(self, value: &'a Json<'_>) -> Option<Cell<'a>> {
         match (self, value) {
-            (ColumnKind::Bool, Value::Bool(value)) => Some(Cell::Bool(*value)),
+            (ColumnKind::Bool, Json::Bool(value)) => Some(Cell::Bool(*value)),
             (ColumnKind::I64, _) => whole(value).and_then(|value| i64::try_from(value).ok()).map(Cell::I64),
             (ColumnKind::U64, _) => whole(value).and_then(|value| u64::try_from(value).ok()).map(Cell::U64),
-            (ColumnKind::F64, Value::Number(number)) => number.as_f64().map(Cell::F64),
-            (ColumnKind::Utf8, Value::String(text)) => Some(Cell::Text(text.clone())),
-            (ColumnKind::Utf8, Value::Number(number)) if !number.is_f64() => {
-                Some(Cell::Text(number.to_string()))
+            (ColumnKind::F64, Json::Number(number)) => number.as_f64().map(Cell::F64),
+            (ColumnKind::Utf8, Json::Text(text)) => Some(Cell::Text(Cow::Borrowed(text))),
+            (ColumnKind::Utf8, Json::Number(number)) if !number.is_f64() => {
+                Some(Cell::Text(number.to_string().into()))
             }
-            (ColumnKind::Json, _) => Some(Cell::Text(value.to_string())),
-            (ColumnKind::Binary, Value::String(text)) => bytes_of_hex(text).map(Cell::Bytes),
+            (ColumnKind::Json, _) => Some(Cell::Text(value.to_value().to_string().into())),
+            (ColumnKind::Binary, Json::Text(text)) => bytes_of_hex(text).map(Cell::Bytes),
             (ColumnKind::Timestamp(unit), _) => time(value, unit).map(Cell::I64),
             _ => None,
         }
@@ -116,7 +118,7 @@ impl ColumnKind {
 
 impl Column {
     /// The value of a record, or why it does not fit.
-    pub(crate) fn read(&self, document: &Value) -> Result<Cell, String> {
+    pub(crate) fn read<'a>(&self, document: &'a Json<'_>) -> Result<Cell<'a>, String> {
         match self.from.find(document) {
             None if self.is_optional => Ok(Cell::Null),
             None => Err(format!("{} is missing", self.from.as_str())),
@@ -129,10 +131,10 @@ impl Column {
 }
 
 /// A whole number, as a number or as text, decimal or with `0x`. Wide enough for what 64 bits hold, signed or not.
-pub(crate) fn whole(value: &Value) -> Option<i128> {
+pub(crate) fn whole(value: &Json<'_>) -> Option<i128> {
     match value {
-        Value::Number(number) => number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from)),
-        Value::String(text) => match text.strip_prefix("0x") {
+        Json::Number(number) => number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from)),
+        Json::Text(text) => match text.strip_prefix("0x") {
             Some(digits) if digits.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
                 u64::from_str_radix(digits, 16).ok().map(i128::from)
             }
@@ -148,8 +150,8 @@ fn timestamp(unit: TimeUnit) -> DataType {
 }
 
 /// In the unit of the table's column.
-fn time(value: &Value, unit: TimeUnit) -> Option<i64> {
-    if let Some(micros) = value.as_str().and_then(micros_of_rfc3339) {
+fn time(value: &Json<'_>, unit: TimeUnit) -> Option<i64> {
+    if let Some(micros) = value.text().and_then(micros_of_rfc3339) {
         return match unit {
             TimeUnit::Second | TimeUnit::Millisecond => Some(micros.div_euclid(1000)),
             TimeUnit::Microsecond | TimeUnit::Nanosecond => Some(micros),
@@ -169,16 +171,25 @@ fn bytes_of_hex(text: &str) -> Option<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
-    fn read(kind: &str, value: &Value) -> Result<Cell, String> {
+    fn read(kind: &str, value: &Value) -> Result<Cell<'static>, String> {
         let column = Column {
             name: "a".to_owned(),
             kind: ColumnKind::of_name(kind).unwrap(),
             from: JsonPath::new("a").unwrap(),
             is_optional: false,
         };
-        column.read(&json!({"a": value}))
+        let text = json!({"a": value}).to_string();
+        match column.read(&Json::parse(text.as_bytes()).unwrap())? {
+            Cell::Null => Ok(Cell::Null),
+            Cell::Bool(value) => Ok(Cell::Bool(value)),
+            Cell::I64(value) => Ok(Cell::I64(value)),
+            Cell::U64(value) => Ok(Cell::U64(value)),
+            Cell::F64(value) => Ok(Cell::F64(value)),
+            Cell::Text(text) => Ok(Cell::Text(text.into_owned().into())),
+            Cell::Bytes(bytes) => Ok(Cell::Bytes(bytes)),
+        }
     }
 
     #[test]
@@ -186,8 +197,8 @@ mod tests {
         assert_eq!(read("u64", &json!(u64::MAX)), Ok(Cell::U64(u64::MAX)));
         assert_eq!(read("u64", &json!("0xff")), Ok(Cell::U64(255)));
         assert_eq!(read("i64", &json!("-5")), Ok(Cell::I64(-5)));
-        assert_eq!(read("utf8", &json!(12)), Ok(Cell::Text("12".to_owned())));
-        assert_eq!(read("json", &json!(["a", 1])), Ok(Cell::Text("[\"a\",1]".to_owned())));
+        assert_eq!(read("utf8", &json!(12)), Ok(Cell::Text("12".into())));
+        assert_eq!(read("json", &json!(["a", 1])), Ok(Cell::Text("[\"a\",1]".into())));
         assert_eq!(read("binary", &json!("0x0aFF")), Ok(Cell::Bytes(vec![10, 255])));
         assert_eq!(read("timestamp_s", &json!(2)), Ok(Cell::I64(2000)));
         assert_eq!(read("timestamp_ms", &json!("1970-01-01T00:00:01.5Z")), Ok(Cell::I64(1500)));

@@ -1,7 +1,7 @@
 //! A place in a JSON document, such as `header.number` or `topics.0`.
 //! Refuses wildcards: a place is one value, or none.
 
-use serde_json::Value;
+use crate::json::Json;
 
 /// A place in a JSON document: keys, or numbers in arrays, with dots between them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,16 +16,17 @@ impl JsonPath {
     }
 
     /// What lies there. `null` counts as nothing.
-    pub fn find<'a>(&self, document: &'a Value) -> Option<&'a Value> {
+    pub(crate) fn find<'a, 'b>(&self, document: &'a Json<'b>) -> Option<&'a Json<'b>> {
         let mut value = document;
         for part in self.text.split('.') {
             value = match value {
-                Value::Object(map) => map.get(part)?,
-                Value::Array(list) => list.get(part.parse::<usize>().ok()?)?,
+                // Of a key that is there twice the last one counts.
+                Json::Map(map) => map.iter().rev().find(|(key, _)| key == part).map(|(_, value)| value)?,
+                Json::List(list) => list.get(part.parse::<usize>().ok()?)?,
                 _ => return None,
             };
         }
-        (!value.is_null()).then_some(value)
+        (*value != Json::Null).then_some(value)
     }
 
     /// As it is spelled.
@@ -41,8 +42,8 @@ mod tests {
 
     #[test]
     fn a_place_is_found_through_objects_and_arrays() {
-        let document = json!({"a": {"b": [1, {"c": true}]}, "n": null});
-        let find = |path: &str| JsonPath::new(path).unwrap().find(&document).cloned();
+        let document = Json::parse(br#"{"a": 1, "a": {"b": [1, {"c": true}]}, "n": null}"#).unwrap();
+        let find = |path: &str| JsonPath::new(path).unwrap().find(&document).map(Json::to_value);
         assert_eq!(find("a.b.0"), Some(json!(1)));
         assert_eq!(find("a.b.1.c"), Some(json!(true)));
         assert_eq!(find("a.b.2"), None);

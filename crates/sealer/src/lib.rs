@@ -19,6 +19,7 @@ mod cut;
 mod disk_place;
 mod error;
 mod hex;
+mod json;
 mod json_path;
 mod line;
 mod manifest;

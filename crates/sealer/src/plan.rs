@@ -161,10 +161,14 @@ impl Plan {
 
     /// Whether the payload of such a record is read as JSON.
     pub(crate) fn reads_json(&self, type_no: u32) -> bool {
-        let is_parent = |parent: &Parent| parent.type_no.is_none_or(|of| of == type_no);
-        self.numbering != Numbering::OnePerBlock
-            || self.parent.as_ref().is_some_and(is_parent)
+        self.walks_json(type_no)
             || self.tables.iter().any(|table| table.takes(type_no) && table.columns != Columns::Raw)
+    }
+
+    /// Whether the payload of such a record says which block it is of, or how blocks are linked.
+    pub(crate) fn walks_json(&self, type_no: u32) -> bool {
+        let is_parent = |parent: &Parent| parent.type_no.is_none_or(|of| of == type_no);
+        self.numbering != Numbering::OnePerBlock || self.parent.as_ref().is_some_and(is_parent)
     }
 
     /// Whether sealing needs the log's writer, and not only a reader.

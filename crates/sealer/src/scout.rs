@@ -4,13 +4,13 @@
 use std::collections::VecDeque;
 use std::time::SystemTime;
 
-use rtrans::{Reader, Record, TransId};
+use rtrans::{Reader, RecordBatch, RecordRef, TransId};
 
 use crate::cut::Pending;
 use crate::error::Error;
 use crate::plan::{Finality, Numbering, Plan};
-use crate::sealing::{Behind, record_digest, trimmed};
-use crate::walk::{Walk, document};
+use crate::sealing::{Behind, digest, record_digest, trimmed};
+use crate::walk::{Walk, document_to_walk};
 
 /// How far the look ahead has come.
 #[derive(Clone, Debug)]
@@ -41,8 +41,9 @@ struct Seen {
 }
 
 impl Seen {
-    fn of(record: &Record) -> Seen {
-        Seen { digest: record_digest(record), appended_at: record.appended_at }
+    fn of(record: RecordRef<'_>) -> Seen {
+        let digest = digest(record.id, record.type_no, record.bytes);
+        Seen { digest, appended_at: record.appended_at }
     }
 }
 
@@ -65,7 +66,13 @@ impl Scout {
     /// still the same, so that nothing before was rolled back either.
     pub(crate) fn is_on(&self, first: TransId, log: &Reader) -> bool {
         let seen = self.seen.as_ref();
-        let is_there = |(id, mark): &(TransId, Seen)| matches!(log.read(*id), Ok(Some(record)) if Seen::of(&record) == *mark);
+        let is_there = |(id, mark): &(TransId, Seen)| match log.read(*id) {
+            Ok(Some(record)) => {
+                let found = Seen { digest: record_digest(&record), appended_at: record.appended_at };
+                found == *mark
+            }
+            _ => false,
+        };
         self.first == first && seen.is_none_or(is_there)
     }
 
@@ -84,30 +91,42 @@ impl Scout {
     ) -> Result<Option<TransId>, Error> {
         self.settle(plan, mark);
         if !plan.cut.is_full(&self.whole) {
-            let mut seen = None;
             let first = self.first;
-            for record in log.scan(self.next..) {
-                let record = record.map_err(|error| trimmed(first, error))?;
-                if plan.finality == Finality::Mark && Some(record.id) > mark {
+            for batch in log.batches(self.next..) {
+                let batch = batch.map_err(|error| trimmed(first, error))?;
+                if !self.take(plan, &batch, mark)? {
                     break;
                 }
-                self.add(plan, &record)?;
-                self.settle(plan, mark);
-                if plan.cut.is_full(&self.whole) {
-                    break;
-                }
-                seen = Some(record);
-            }
-            if let Some(record) = seen {
-                self.seen = Some((record.id, Seen::of(&record)));
             }
         }
         let is_chunk = plan.cut.is_full(&self.whole) || plan.cut.is_due(&self.whole, now);
         Ok(self.whole_last.filter(|_| is_chunk))
     }
 
-    fn add(&mut self, plan: &Plan, record: &Record) -> Result<(), Error> {
-        let document = document(plan, record.type_no.0, &record.bytes);
+    /// Looks at the records of a batch; whether those behind it are to be looked at too.
+    fn take(&mut self, plan: &Plan, batch: &RecordBatch, mark: Option<TransId>) -> Result<bool, Error> {
+        let (mut seen, mut goes_on) = (None, true);
+        for record in batch.records() {
+            if plan.finality == Finality::Mark && Some(record.id) > mark {
+                goes_on = false;
+                break;
+            }
+            self.add(plan, record)?;
+            self.settle(plan, mark);
+            if plan.cut.is_full(&self.whole) {
+                goes_on = false;
+                break;
+            }
+            seen = Some(record);
+        }
+        if let Some(record) = seen {
+            self.seen = Some((record.id, Seen::of(record)));
+        }
+        Ok(goes_on)
+    }
+
+    fn add(&mut self, plan: &Plan, record: RecordRef<'_>) -> Result<(), Error> {
+        let document = document_to_walk(plan, record.type_no.0, record.bytes);
         let placed = self.walk.step(plan, record.id, record.type_no.0, &document)?;
         if let Some((block, last)) = self.open_block.filter(|(block, _)| *block != placed.block) {
             self.waiting.push_back((block, last, self.open));

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
-use rtrans::{Reader, Record, TransId};
+use rtrans::{Reader, Record, TransId, TypeNo};
 use sha2::{Digest, Sha256};
 
 use crate::chunk_id::ChunkId;
+use crate::cut::Pending;
 use crate::error::{Error, Halt};
 use crate::hex::hex;
 use crate::manifest::{FileEntry, FileKind, Manifest, chunk_path};
@@ -59,37 +60,55 @@ impl Behind<'_> {
 
 /// The BLAKE3 by which a record is known again.
 pub(crate) fn record_digest(record: &Record) -> String {
+    digest(record.id, record.type_no, &record.bytes)
+}
+
+/// The same of a record that lies in a batch.
+pub(crate) fn digest(id: TransId, type_no: TypeNo, bytes: &[u8]) -> String {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&record.id.get().to_le_bytes());
-    hasher.update(&record.type_no.0.to_le_bytes());
-    hasher.update(&record.bytes);
+    hasher.update(&id.get().to_le_bytes());
+    hasher.update(&type_no.0.to_le_bytes());
+    hasher.update(bytes);
     hex(hasher.finalize().as_bytes())
 }
 
-/// Makes the chunk of the records up to `last`.
+/// Makes the chunk of the records up to `last`, which are about as many and as large as was seen.
 ///
 /// # Errors
 /// [`Error::Halted`] when they do not fit what was sealed; [`Error::Log`] when a record cannot be read.
-pub(crate) fn make(plan: &Plan, log: &Reader, behind: &Behind<'_>, last: TransId) -> Result<Made, Error> {
+pub(crate) fn make(
+    plan: &Plan,
+    log: &Reader,
+    behind: &Behind<'_>,
+    (last, seen): (TransId, Pending),
+) -> Result<Made, Error> {
     let first = behind.next();
     let mut walk = behind.walk(plan);
-    let mut tables = Tables::new(plan);
+    let mut tables = Tables::with_room(plan, seen);
     let mut blocks: Option<(u64, u64)> = None;
     let (mut gaps, mut last_record, mut next) = (Vec::new(), None, first);
-    for record in log.scan(first..=last) {
-        let record = record.map_err(|error| trimmed(first, error))?;
-        let document = document(plan, record.type_no.0, &record.bytes);
-        let placed = walk.step(plan, record.id, record.type_no.0, &document)?;
-        let (first_block, before) = blocks.unwrap_or((placed.block, placed.block));
-        if placed.block.saturating_sub(before) > 1 {
-            gaps.push([before.saturating_add(1), placed.block.saturating_sub(1)]);
+    for batch in log.batches(first..=last) {
+        for record in batch.map_err(|error| trimmed(first, error))?.records() {
+            let document = document(plan, record.type_no.0, record.bytes);
+            let placed = walk.step(plan, record.id, record.type_no.0, &document)?;
+            let (first_block, before) = blocks.unwrap_or((placed.block, placed.block));
+            if placed.block.saturating_sub(before) > 1 {
+                gaps.push([before.saturating_add(1), placed.block.saturating_sub(1)]);
+            }
+            blocks = Some((first_block, placed.block));
+            tables.push(Row {
+                placed: &placed,
+                transid: record.id.get(),
+                type_no: record.type_no.0,
+                appended_at: record.appended_at,
+                bytes: record.bytes,
+                document: &document,
+            });
+            next = record.id.next();
+            if record.id == last {
+                last_record = Some(digest(record.id, record.type_no, record.bytes));
+            }
         }
-        blocks = Some((first_block, placed.block));
-        let (transid, type_no, appended_at) = (record.id.get(), record.type_no.0, record.appended_at);
-        let bytes = record.bytes.as_slice();
-        tables.push(Row { placed: &placed, transid, type_no, appended_at, bytes, document: &document });
-        next = record.id.next();
-        last_record = Some(record_digest(&record));
     }
     let differs = || Halt::LogDiffers { sealed: last, last: log.last() };
     let (Some(blocks), Some(last_record)) = (blocks, last_record) else { return Err(differs().into()) };

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arrow_array::builder::{
-    BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder, StringBuilder, TimestampMicrosecondBuilder,
-    TimestampMillisecondBuilder, UInt32Builder, UInt64Builder,
+    BinaryBuilder, BooleanBuilder, Float64Builder, Int64Builder, LargeBinaryBuilder, StringBuilder,
+    TimestampMicrosecondBuilder, TimestampMillisecondBuilder, UInt32Builder, UInt64Builder,
 };
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 
 use crate::column::{Cell, Column, ColumnKind};
+use crate::cut::Pending;
 use crate::error::Error;
 use crate::manifest::FileKind;
 use crate::plan::{BLOCK_NUMBER, Columns, Plan, REJECTED, TRANSID, Table};
@@ -25,7 +26,7 @@ pub(crate) struct Row<'a> {
     pub(crate) type_no: u32,
     pub(crate) appended_at: Option<SystemTime>,
     pub(crate) bytes: &'a [u8],
-    pub(crate) document: &'a Document,
+    pub(crate) document: &'a Document<'a>,
 }
 
 /// A table that is full.
@@ -52,7 +53,15 @@ enum Filling<'a> {
 
 impl<'a> Tables<'a> {
     pub(crate) fn new(plan: &'a Plan) -> Tables<'a> {
+        Tables::with_room(plan, Pending::default())
+    }
+
+    /// With room for these where a table takes all of them: Arrow's columns are copied whenever they outgrow their room.
+    pub(crate) fn with_room(plan: &'a Plan, pending: Pending) -> Tables<'a> {
         let tables = plan.tables.iter().map(|table| match &table.columns {
+            Columns::Raw if table.type_no.is_none() => {
+                Filling::Raw(table, Box::new(RawColumns::with_room(pending)))
+            }
             Columns::Raw => Filling::Raw(table, Box::default()),
             Columns::Typed(columns) => Filling::Typed(table, columns, Box::new(TypedColumns::new(columns))),
         });
@@ -132,11 +141,25 @@ struct RawColumns {
     transid: UInt64Builder,
     type_no: UInt32Builder,
     appended_at: TimestampMicrosecondBuilder,
-    bytes: arrow_array::builder::LargeBinaryBuilder,
+    bytes: LargeBinaryBuilder,
     reason: StringBuilder,
 }
 
 impl RawColumns {
+    /// A hint: one that is too large for this machine is none.
+    fn with_room(pending: Pending) -> RawColumns {
+        let room = |count: u64| usize::try_from(count).unwrap_or_default();
+        let (records, bytes) = (room(pending.records), room(pending.bytes));
+        RawColumns {
+            block: UInt64Builder::with_capacity(records),
+            transid: UInt64Builder::with_capacity(records),
+            type_no: UInt32Builder::with_capacity(records),
+            appended_at: TimestampMicrosecondBuilder::with_capacity(records),
+            bytes: LargeBinaryBuilder::with_capacity(records, bytes),
+            ..RawColumns::default()
+        }
+    }
+
     fn push(&mut self, row: Row<'_>) {
         self.count = self.count.saturating_add(1);
         self.block.append_value(row.placed.block);
@@ -245,7 +268,7 @@ impl CellsBuilder {
     }
 
     /// A cell of another kind than the column's does not come out of `Column::read`; it would stand as nothing.
-    fn append(&mut self, cell: Cell) {
+    fn append(&mut self, cell: Cell<'_>) {
         match (self, cell) {
             (CellsBuilder::Bool(builder), Cell::Bool(value)) => builder.append_value(value),
             (CellsBuilder::I64(builder), Cell::I64(value)) => builder.append_value(value),

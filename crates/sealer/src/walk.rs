@@ -2,10 +2,10 @@
 //! Refuses to go on behind a block that does not fit the one before.
 
 use rtrans::TransId;
-use serde_json::Value;
 
 use crate::column::whole;
 use crate::error::Halt;
+use crate::json::Json;
 use crate::json_path::JsonPath;
 use crate::plan::{Numbering, Parent, Plan};
 
@@ -13,7 +13,7 @@ use crate::plan::{Numbering, Parent, Plan};
 const JSON_BYTES_MAX: usize = 16 << 20;
 
 /// The payload of a record as JSON, or why it is none. `None` when no part of the plan reads it.
-pub(crate) type Document = Option<Result<Value, String>>;
+pub(crate) type Document<'a> = Option<Result<Json<'a>, String>>;
 
 /// Where the walk is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,16 +33,23 @@ pub(crate) struct Placed {
 }
 
 /// The payload as the plan reads it.
-pub(crate) fn document(plan: &Plan, type_no: u32, bytes: &[u8]) -> Document {
-    plan.reads_json(type_no).then(|| {
-        if bytes.len() > JSON_BYTES_MAX {
-            return Err(format!(
-                "{} bytes are more than the {JSON_BYTES_MAX} that are read as JSON",
-                bytes.len()
-            ));
-        }
-        serde_json::from_slice(bytes).map_err(|error| format!("no JSON: {error}"))
-    })
+pub(crate) fn document<'a>(plan: &Plan, type_no: u32, bytes: &'a [u8]) -> Document<'a> {
+    plan.reads_json(type_no).then(|| parse(bytes))
+}
+
+/// The same for who only walks: what fills columns alone is not read.
+pub(crate) fn document_to_walk<'a>(plan: &Plan, type_no: u32, bytes: &'a [u8]) -> Document<'a> {
+    plan.walks_json(type_no).then(|| parse(bytes))
+}
+
+fn parse(bytes: &[u8]) -> Result<Json<'_>, String> {
+    if bytes.len() > JSON_BYTES_MAX {
+        return Err(format!(
+            "{} bytes are more than the {JSON_BYTES_MAX} that are read as JSON",
+            bytes.len()
+        ));
+    }
+    Json::parse(bytes).map_err(|error| format!("no JSON: {error}"))
 }
 
 impl Walk {
@@ -57,7 +64,7 @@ impl Walk {
         plan: &Plan,
         id: TransId,
         type_no: u32,
-        document: &Document,
+        document: &Document<'_>,
     ) -> Result<Placed, Halt> {
         let placed = self.step_unlinked(plan, id, document)?;
         if let (Some(parent), Some(Ok(value))) = (&plan.parent, document) {
@@ -71,7 +78,7 @@ impl Walk {
         &mut self,
         plan: &Plan,
         id: TransId,
-        document: &Document,
+        document: &Document<'_>,
     ) -> Result<Placed, Halt> {
         let placed = match &plan.numbering {
             Numbering::OnePerBlock => {
@@ -97,13 +104,13 @@ impl Walk {
         fields: &Parent,
         id: TransId,
         type_no: u32,
-        value: &Value,
+        value: &Json<'_>,
         block: u64,
     ) -> Result<(), Halt> {
         if fields.type_no.is_some_and(|of| of != type_no) {
             return Ok(());
         }
-        let text = |field: &JsonPath| field.find(value).and_then(Value::as_str);
+        let text = |field: &JsonPath| field.find(value).and_then(Json::text);
         let (hash, parent) = (text(&fields.hash), text(&fields.parent));
         let (hash, parent) = match (hash, parent) {
             (Some(hash), Some(parent)) => (hash, parent),
@@ -121,7 +128,7 @@ impl Walk {
 }
 
 /// The block that a record names, or why it names none.
-fn named_block(fields: &[JsonPath], document: &Document) -> Result<u64, String> {
+fn named_block(fields: &[JsonPath], document: &Document<'_>) -> Result<u64, String> {
     let document = match document {
         Some(Ok(document)) => document,
         Some(Err(reason)) => return Err(reason.clone()),
