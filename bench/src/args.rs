@@ -3,6 +3,8 @@
 
 use std::path::PathBuf;
 
+use bench_kit::args::Shared;
+
 /// What `bench` prints when it is asked for nothing it knows.
 pub(crate) const USAGE: &str = "\
 usage: cargo xtask bench hold [CASE...] [OPTION...]
@@ -34,20 +36,15 @@ pub(crate) const CASES: [&str; 8] =
 /// What is to be measured, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    pub(crate) cases: Vec<String>,
-    pub(crate) is_json: bool,
-    pub(crate) rounds: usize,
-    pub(crate) scale: f64,
+    pub(crate) shared: Shared,
     pub(crate) only: Option<String>,
-    pub(crate) has_rivals: bool,
-    pub(crate) dir: PathBuf,
     pub(crate) memory: PathBuf,
 }
 
 impl Options {
     /// A count or size at the scale that was asked for, and at least one.
     pub(crate) fn scaled(&self, full: u64) -> u64 {
-        ((full as f64 * self.scale).round() as u64).max(1)
+        self.shared.scaled(full, 1)
     }
 
     /// Whether a part of a case was asked for.
@@ -58,37 +55,15 @@ impl Options {
 
 /// Reads the arguments that follow `hold`.
 pub(crate) fn parse(arguments: &[String]) -> Result<Options, String> {
-    let mut options = Options {
-        cases: Vec::new(),
-        is_json: false,
-        rounds: 3,
-        scale: 1.0,
-        only: None,
-        has_rivals: true,
-        dir: PathBuf::from("/tmp/loghold-bench"),
-        memory: PathBuf::from("/dev/shm/loghold-bench"),
-    };
-    let mut rest = arguments.iter();
-    while let Some(word) = rest.next() {
-        let mut value = || rest.next().cloned().ok_or_else(|| format!("{word} needs a value"));
-        match word.as_str() {
-            "--json" => options.is_json = true,
-            "--rounds" => options.rounds = number::<usize>(word, &value()?)?.max(1),
-            "--scale" => options.scale = number(word, &value()?)?,
-            "--only" => options.only = Some(value()?),
-            "--no-rivals" => options.has_rivals = false,
-            "--dir" => options.dir = value()?.into(),
-            "--memory" => options.memory = value()?.into(),
-            case if CASES.contains(&case) || case == "clean" => options.cases.push(case.to_owned()),
-            other => return Err(format!("`{other}` is no case and no option")),
+    let (mut only, mut memory) = (None, PathBuf::from("/dev/shm/loghold-bench"));
+    let shared = Shared::new(3, "/tmp/loghold-bench");
+    let shared = shared.parse(arguments, &CASES, &["clean"], |word, value| {
+        match word {
+            "--only" => only = Some(value()?),
+            "--memory" => memory = value()?.into(),
+            _ => return Ok(false),
         }
-    }
-    if options.cases.is_empty() {
-        options.cases = CASES.map(str::to_owned).to_vec();
-    }
-    Ok(options)
-}
-
-fn number<T: std::str::FromStr>(word: &str, text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("{word} needs a number, and got `{text}`"))
+        Ok(true)
+    })?;
+    Ok(Options { shared, only, memory })
 }

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
 
+pub(crate) use bench_kit::machine::find_program;
+
 use crate::Outcome;
 use crate::machine;
 
@@ -113,20 +115,4 @@ impl Drop for Server {
         drop(self.child.kill());
         drop(self.child.wait());
     }
-}
-
-/// Where a program is, if it is installed.
-pub(crate) fn find_program(name: &str) -> Option<std::path::PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let mut dirs: Vec<std::path::PathBuf> = std::env::split_paths(&path).collect();
-    dirs.push("/usr/sbin".into());
-    // Where `cargo xtask test` keeps the tools it builds.
-    if let Ok(own) = std::env::current_exe()
-        && let Some(target) = own.parent().and_then(Path::parent)
-    {
-        dirs.push(target.join("tools/bin"));
-    }
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/tools/bin");
-    dirs.push(root.into());
-    dirs.into_iter().map(|dir| dir.join(name)).find(|path| path.is_file())
 }

@@ -1,13 +1,12 @@
-//! What the benches ask of the machine: CPU time, memory, syncs, free ports.
+//! What the benches ask of the machine: CPU time, memory, syncs.
 //! Refuses anything that is not Linux.
 
 use std::fs;
 use std::io;
-use std::net::TcpListener;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::Outcome;
+pub(crate) use bench_kit::machine::{free_port, fresh_dir, remove_dir};
 
 /// Ticks of CPU time in a second; Linux shows 100 to programs whatever it counts with.
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -70,33 +69,7 @@ pub(crate) fn sync_file_system(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> io::Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
-/// Makes an empty directory in place of whatever was there.
-pub(crate) fn fresh_dir(path: &Path) -> Outcome<()> {
-    remove_dir(path)?;
-    fs::create_dir_all(path)?;
-    Ok(())
-}
-
-/// Removes a directory, if it is there.
-pub(crate) fn remove_dir(path: &Path) -> Outcome<()> {
-    match fs::remove_dir_all(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
-        _ => Ok(()),
-    }
-}
-
 /// Milliseconds since `begin`.
 pub(crate) fn ms_since(begin: Instant) -> f64 {
     begin.elapsed().as_secs_f64() * 1e3
-}
-
-/// The load average of the last minute: a busy machine makes every figure worse.
-pub(crate) fn load() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split_whitespace().next().unwrap_or("?").to_owned()
 }

@@ -18,8 +18,7 @@ use std::process::ExitCode;
 use crate::args::{Options, USAGE};
 use crate::report::Report;
 
-/// What went wrong, for a person to read.
-pub(crate) type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+pub(crate) use bench_kit::Outcome;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -32,13 +31,7 @@ fn main() -> ExitCode {
         ["hold", ..] => hold(arguments.get(1..).unwrap_or_default()),
         _ => Err(USAGE.into()),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
+    bench_kit::end(result)
 }
 
 /// The benches of the hold.
@@ -46,23 +39,14 @@ fn hold(arguments: &[String]) -> Outcome<()> {
     let options = args::parse(arguments).map_err(|reason| format!("{reason}\n\n{USAGE}"))?;
     // rustls is built without a default for cryptography.
     let _was_first = rustls::crypto::ring::default_provider().install_default().is_ok();
-    std::fs::create_dir_all(&options.dir)?;
+    std::fs::create_dir_all(&options.shared.dir)?;
     std::fs::create_dir_all(&options.memory)?;
-    let mut report = Report::new(options.is_json);
-    let mut failed = Vec::new();
-    for case in &options.cases {
-        eprintln!("{case}: load average {}", machine::load());
-        if let Err(error) = run(case, &options, &mut report) {
-            eprintln!("{case}: {error}");
-            failed.push(case.as_str());
-        }
+    let mut report = Report::new(options.shared.is_json);
+    bench_kit::each(&options.shared.cases, |case| {
+        let result = run(case, &options, &mut report);
         report.flush();
-    }
-    if failed.is_empty() {
-        Ok(())
-    } else {
-        Err(format!("could not be measured: {}", failed.join(", ")).into())
-    }
+        result
+    })
 }
 
 fn run(case: &str, options: &Options, report: &mut Report) -> Outcome<()> {
@@ -77,7 +61,7 @@ fn run(case: &str, options: &Options, report: &mut Report) -> Outcome<()> {
         "order" => cases::order::run(options, report),
         "clean" => {
             machine::remove_dir(&options.memory)?;
-            machine::remove_dir(&options.dir)
+            machine::remove_dir(&options.shared.dir)
         }
         other => Err(format!("there is no case {other}").into()),
     }

@@ -13,7 +13,7 @@ usage: cargo xtask COMMAND
   tidy  the rules of STYLE.md that a program can check
   prove the proofs of the log for longer: more seeds and steps, every bit of every file; about half an hour
   bench NAME [ARGUMENT...]
-        the benches of bench/, `hold` or `log`, in release mode; everything after `bench` is passed on";
+        the benches of bench/, `hold`, `log` or `joint`, in release mode; everything after `bench` is passed on";
 
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, String> {
             None => Ok(Command::Prove),
             Some(extra) => Err(format!("prove takes no arguments, but got `{extra}`")),
         },
-        "bench" if rest.is_empty() => Err("bench needs a name: `hold` or `log`".to_owned()),
+        "bench" if rest.is_empty() => Err("bench needs a name: `hold`, `log` or `joint`".to_owned()),
         "bench" => Ok(Command::Bench(rest.to_vec())),
         other => Err(format!("no command is called `{other}`")),
     }

@@ -3,22 +3,23 @@
 
 use serde::Serialize;
 
-use crate::args::Options;
-use crate::machine;
+use crate::{Outcome, machine};
 
 /// How far the rounds of a ratio may be apart.
 const NOISE_MAX: f64 = 2.0;
 
 /// The raw loops' names begin with this word.
-pub(crate) const RAW: &str = "raw";
+pub const RAW: &str = "raw";
 
 /// Our own names begin with this word.
-pub(crate) const OURS: &str = "loghold";
+pub const OURS: &str = "loghold";
 
 /// What a goal asks for: of the ratio where there is one, else of the value.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Bound {
+pub enum Bound {
+    /// This or less.
     AtMost(f64),
+    /// This or more.
     AtLeast(f64),
 }
 
@@ -51,7 +52,7 @@ struct Beside {
 
 /// The figures of one case.
 #[derive(Debug)]
-pub(crate) struct Sheet {
+pub struct Sheet {
     case: String,
     is_json: bool,
     load_before: String,
@@ -63,7 +64,7 @@ pub(crate) struct Sheet {
 
 /// How a goal was met.
 #[derive(Debug, Clone, Serialize)]
-pub(crate) struct Verdict {
+pub struct Verdict {
     goal: &'static str,
     what: String,
     wanted: String,
@@ -102,7 +103,8 @@ impl Ratio {
 }
 
 impl Sheet {
-    pub(crate) fn new(case: &str, is_json: bool) -> Sheet {
+    /// An empty sheet for a case.
+    pub fn new(case: &str, is_json: bool) -> Sheet {
         Sheet {
             case: case.to_owned(),
             is_json,
@@ -115,7 +117,7 @@ impl Sheet {
     }
 
     /// Notes what somebody reached in a round.
-    pub(crate) fn put(&mut self, round: usize, what: &str, who: &str, unit: &'static str, value: f64) {
+    pub fn put(&mut self, round: usize, what: &str, who: &str, unit: &'static str, value: f64) {
         let found = self.lines.iter().position(|line| line.what == what && line.who == who);
         let at = found.unwrap_or_else(|| {
             let line = Line { what: what.to_owned(), who: who.to_owned(), unit, values: Vec::new() };
@@ -129,11 +131,11 @@ impl Sheet {
     }
 
     /// The same for something that may fail: then the failure is told once, and the round goes on without it.
-    pub(crate) fn attempt(
+    pub fn attempt(
         &mut self,
         round: usize,
         (what, who, unit): (&str, &str, &'static str),
-        measure: impl FnOnce() -> crate::Outcome<f64>,
+        measure: impl FnOnce() -> Outcome<f64>,
     ) {
         match measure() {
             Ok(value) => self.put(round, what, who, unit, value),
@@ -145,18 +147,18 @@ impl Sheet {
     }
 
     /// The values of one comparison are shown as multiples of this line's, round by round.
-    pub(crate) fn beside(&mut self, what: &str, base_what: &str, base_who: &str) {
+    pub fn beside(&mut self, what: &str, base_what: &str, base_who: &str) {
         let [what, base_what, base_who] = [what, base_what, base_who].map(str::to_owned);
         self.besides.push(Beside { what, base_what, base_who });
     }
 
     /// What a line is to reach.
-    pub(crate) fn goal(&mut self, id: &'static str, (what, who): (&str, &str), bound: Bound) {
+    pub fn goal(&mut self, id: &'static str, (what, who): (&str, &str), bound: Bound) {
         self.goals.push(Goal { id, what: what.to_owned(), who: who.to_owned(), bound });
     }
 
     /// Says what a reader must know, once.
-    pub(crate) fn remark(&mut self, remark: impl Into<String>) {
+    pub fn remark(&mut self, remark: impl Into<String>) {
         let remark = remark.into();
         if !self.remarks.contains(&remark) {
             self.remarks.push(remark);
@@ -164,7 +166,7 @@ impl Sheet {
     }
 
     /// Prints the case, and judges its goals.
-    pub(crate) fn finish(self) -> Vec<Verdict> {
+    pub fn finish(self) -> Vec<Verdict> {
         if self.is_json {
             self.print_json();
         } else {
@@ -290,8 +292,8 @@ impl Sheet {
 
 impl Verdict {
     /// Prints all of them.
-    pub(crate) fn print(verdicts: &[Verdict], options: &Options) {
-        if options.is_json {
+    pub fn print(verdicts: &[Verdict], is_json: bool, rounds: usize) {
+        if is_json {
             for verdict in verdicts {
                 println!("{}", serde_json::to_string(verdict).unwrap_or_default());
             }
@@ -300,7 +302,7 @@ impl Verdict {
         if verdicts.is_empty() {
             return;
         }
-        println!("\n== goals ({} rounds)", options.rounds);
+        println!("\n== goals ({rounds} rounds)");
         println!(
             "{:<5} {:<46} {:<52} {:<30} {:<40} reached",
             "goal", "what", "wanted", "found", "best rival"

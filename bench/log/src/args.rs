@@ -1,7 +1,7 @@
 //! The command line of the benches, parsed: text in, options out.
 //! Refuses to look at the machine.
 
-use std::path::PathBuf;
+use bench_kit::args::Shared;
 
 /// What `bench-log` prints when it is asked for nothing it knows.
 pub(crate) const USAGE: &str = "\
@@ -41,64 +41,35 @@ pub(crate) const CASES: [&str; 12] = [
 /// What is to be measured, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
-    pub(crate) cases: Vec<String>,
-    pub(crate) is_json: bool,
-    pub(crate) rounds: usize,
-    pub(crate) scale: f64,
+    pub(crate) shared: Shared,
     pub(crate) who: Option<String>,
-    pub(crate) has_rivals: bool,
     /// Whether everybody runs in the real-time class, so that other programs do not disturb.
     pub(crate) is_real_time: bool,
-    pub(crate) dir: PathBuf,
 }
 
 impl Options {
     /// A count at the scale that was asked for, and at least 1,024.
     pub(crate) fn scaled(&self, full: u64) -> u64 {
-        ((full as f64 * self.scale).round() as u64).max(1_024)
+        self.shared.scaled(full, 1_024)
     }
 
     /// A time at the scale that was asked for, and at least 50 ms.
     pub(crate) fn span(&self, full_ms: u64) -> std::time::Duration {
-        std::time::Duration::from_millis(((full_ms as f64 * self.scale) as u64).max(50))
+        std::time::Duration::from_millis(((full_ms as f64 * self.shared.scale) as u64).max(50))
     }
 }
 
 /// Reads the arguments that follow `log`.
 pub(crate) fn parse(arguments: &[String]) -> Result<Options, String> {
-    let mut options = Options {
-        cases: Vec::new(),
-        is_json: false,
-        rounds: 5,
-        scale: 1.0,
-        who: None,
-        has_rivals: true,
-        is_real_time: false,
-        dir: PathBuf::from("/tmp/loghold-bench-log"),
-    };
-    let mut rest = arguments.iter();
-    while let Some(word) = rest.next() {
-        let mut value = || rest.next().cloned().ok_or_else(|| format!("{word} needs a value"));
-        match word.as_str() {
-            "--json" => options.is_json = true,
-            "--rounds" => options.rounds = number::<usize>(word, &value()?)?.max(1),
-            "--scale" => options.scale = number(word, &value()?)?,
-            "--who" => options.who = Some(value()?),
-            "--real-time" => options.is_real_time = true,
-            "--no-rivals" => options.has_rivals = false,
-            "--dir" => options.dir = value()?.into(),
-            case if CASES.contains(&case) || ["clean", "faults"].contains(&case) => {
-                options.cases.push(case.to_owned())
-            }
-            other => return Err(format!("`{other}` is no case and no option")),
+    let (mut who, mut is_real_time) = (None, false);
+    let shared = Shared::new(5, "/tmp/loghold-bench-log");
+    let shared = shared.parse(arguments, &CASES, &["clean", "faults"], |word, value| {
+        match word {
+            "--who" => who = Some(value()?),
+            "--real-time" => is_real_time = true,
+            _ => return Ok(false),
         }
-    }
-    if options.cases.is_empty() {
-        options.cases = CASES.map(str::to_owned).to_vec();
-    }
-    Ok(options)
-}
-
-fn number<T: std::str::FromStr>(word: &str, text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("{word} needs a number, and got `{text}`"))
+        Ok(true)
+    })?;
+    Ok(Options { shared, who, is_real_time })
 }

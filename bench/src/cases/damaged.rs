@@ -43,13 +43,13 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome<()> {
     let chunks: Vec<Chunk> =
         (0..CHUNKS).map(|number| Chunk::real(number, chunk_bytes).with_digests()).collect();
     let mut whos = vec!["loghold"];
-    if options.has_rivals {
+    if options.shared.has_rivals {
         whos.extend(rivals::HTTP);
     }
     let files: usize = chunks.iter().map(|chunk| chunk.files.len()).sum();
     let (mut clean, mut wall, mut right) =
         (Vec::new(), vec![Vec::new(); whos.len()], vec![Vec::new(); whos.len()]);
-    for round in 0..options.rounds as u64 {
+    for round in 0..options.shared.rounds as u64 {
         clean.extend(once("loghold", &chunks, None, options)?.map(|(run, _)| run.wall_s));
         for (who, (wall, right)) in whos.iter().zip(wall.iter_mut().zip(right.iter_mut())) {
             if let Some((run, count)) = once(who, &chunks, Some(round), options)? {
@@ -80,7 +80,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome<()> {
 
 /// How it went, and how many files are right under their final names; `None` when the program is missing.
 fn once(who: &str, chunks: &[Chunk], seed: Option<u64>, options: &Options) -> Outcome<Option<(Run, usize)>> {
-    let dir = options.dir.join("damaged");
+    let dir = options.shared.dir.join("damaged");
     machine::fresh_dir(&dir)?;
     let link = Link { bytes_per_second_total: LINK_BYTES_PER_SECOND, ..Link::default() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

@@ -44,7 +44,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome<()> {
     }
     if options.wants("disk") {
         let counts = [0, options.scaled(5_000)];
-        on("disk", &options.dir.join("fill"), &counts, &trial, options, report)?;
+        on("disk", &options.shared.dir.join("fill"), &counts, &trial, options, report)?;
     }
     Ok(())
 }
@@ -53,7 +53,7 @@ fn in_memory(trial: &Trial, options: &Options, report: &mut Report) -> Outcome<(
     let counts = RESIDENTS.map(|count| if count == 0 { 0 } else { options.scaled(count) });
     let theirs = on("memory", &options.memory.join("fill"), &counts, trial, options, report)?;
     let (Some(first), Some((count, last))) = (theirs.first(), theirs.get(3)) else { return Ok(()) };
-    if options.scale < 1.0 {
+    if options.shared.scale < 1.0 {
         return Ok(());
     }
     // Milliseconds for each thousand residents.
@@ -93,9 +93,9 @@ fn on(
         // One that does not count: connections, directories, caches.
         ours(&hold, trial)?;
         let (mut our_ms, mut their_ms) = (Vec::new(), Vec::new());
-        for _ in 0..options.rounds.max(5) {
+        for _ in 0..options.shared.rounds.max(5) {
             our_ms.push(ours(&hold, trial)?);
-            if options.has_rivals && their_ms.len() < options.rounds {
+            if options.shared.has_rivals && their_ms.len() < options.shared.rounds {
                 their_ms.push(theirs(&mut stand_in, trial, count)?);
             }
         }

@@ -86,7 +86,7 @@ fn at_rest(
     let firsts: Vec<u64> = (0..count).map(|number| number * BLOCKS).collect();
     let (mut ours, mut clock, mut bare) = ([vec![], vec![], vec![]], vec![], vec![]);
     timed(places, |dataset, block| find(hold, dataset, block));
-    for _ in 0..options.rounds {
+    for _ in 0..options.shared.rounds {
         let times = timed(places, |dataset, block| find(hold, dataset, block));
         for (values, share) in ours.iter_mut().zip([0.5, 0.99, 0.999]) {
             values.push(percentile(&times, share));
@@ -116,7 +116,7 @@ fn at_rest(
 
 fn scaling(hold: &DataManagerImpl, places: &[(DatasetId, u64)], options: &Options, report: &mut Report) {
     let (mut alone, mut together) = (Vec::new(), Vec::new());
-    for _ in 0..options.rounds.max(5) {
+    for _ in 0..options.shared.rounds.max(5) {
         alone.push(rate(hold, places, 1));
         together.push(rate(hold, places, 2));
     }
@@ -162,7 +162,7 @@ fn under_changes(
 ) -> Outcome<()> {
     let mut figures: [Vec<f64>; 4] = Default::default();
     let mut changes = Vec::new();
-    for _ in 0..options.rounds {
+    for _ in 0..options.shared.rounds {
         let stop = AtomicBool::new(false);
         let (mut times, applied) = std::thread::scope(|scope| {
             let changer = scope.spawn(|| change(hold, count, &stop));

@@ -32,7 +32,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome<()> {
 }
 
 fn unpin(options: &Options, report: &mut Report) -> Outcome<()> {
-    let dir = options.dir.join("latency");
+    let dir = options.shared.dir.join("latency");
     machine::fresh_dir(&dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let chunks: Vec<Chunk> = (0..TRIALS as u64).map(|number| Chunk::equal(number, 20_000)).collect();
@@ -70,7 +70,7 @@ fn machine_pause() {
 }
 
 fn cancel(options: &Options, report: &mut Report) -> Outcome<()> {
-    let dir = options.dir.join("latency");
+    let dir = options.shared.dir.join("latency");
     machine::fresh_dir(&dir)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let chunks: Vec<Chunk> = (0..TRIALS as u64).map(|number| Chunk::real(number, 400_000_000)).collect();
@@ -101,12 +101,12 @@ fn cancel(options: &Options, report: &mut Report) -> Outcome<()> {
 }
 
 fn kill(options: &Options, report: &mut Report) -> Outcome<()> {
-    let dir = options.dir.join("latency");
+    let dir = options.shared.dir.join("latency");
     let chunk = Chunk::real(1, options.scaled(KILLED_BYTES));
     let half = chunk.bytes() / 2;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let (mut again, mut over) = (Vec::new(), Vec::new());
-    for _ in 0..options.rounds {
+    for _ in 0..options.shared.rounds {
         machine::fresh_dir(&dir)?;
         let link = Link { bytes_per_second_total: 100_000_000, ..Link::default() };
         let origin =

@@ -15,10 +15,10 @@ const SMALLEST_BYTES: f64 = 1e6;
 const LARGEST_BYTES: f64 = 40e6;
 
 pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome<()> {
-    let dir = options.dir.join("order");
+    let dir = options.shared.dir.join("order");
     let (mut ours, mut first_come, mut totals) = (Vec::new(), Vec::new(), Vec::new());
-    for round in 0..options.rounds as u64 {
-        let chunks = skewed(round, options.scale);
+    for round in 0..options.shared.rounds as u64 {
+        let chunks = skewed(round, options.shared.scale);
         let served = Serve { chunks: chunks.clone(), is_far: true };
         for is_first_come in [false, true] {
             machine::fresh_dir(&dir)?;

@@ -42,7 +42,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome<()> {
         })
         .collect();
     let (mut clean, mut poisoned) = (Vec::new(), vec![Vec::new(); kinds.len()]);
-    for _ in 0..options.rounds {
+    for _ in 0..options.shared.rounds {
         clean.push(once(options, &good, &[], &[])?);
         for ((_, faults), poisoned) in kinds.iter().zip(&mut poisoned) {
             poisoned.push(once(options, &good, &bad, faults)?);
@@ -64,7 +64,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome<()> {
 
 /// Seconds until all good chunks are ready.
 fn once(options: &Options, good: &[Chunk], bad: &[Chunk], faults: &[Fault]) -> Outcome<f64> {
-    let dir = options.dir.join("poison");
+    let dir = options.shared.dir.join("poison");
     machine::fresh_dir(&dir)?;
     let link = Link { bytes_per_second_total: LINK_BYTES_PER_SECOND, ..Link::default() };
     let all: Vec<Chunk> = good.iter().chain(bad).cloned().collect();

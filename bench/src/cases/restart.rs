@@ -22,7 +22,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome<()> {
         let dir = hold::prepared(&options.memory, count)?;
         let snapshot = dir.join(".catalogue/snapshot");
         let (mut ours, mut raw, mut walk, mut memory) = (vec![], vec![], vec![], vec![]);
-        for _ in 0..options.rounds.max(5) {
+        for _ in 0..options.shared.rounds.max(5) {
             let base = once(options, &empty, 0)?;
             let restarted = once(options, &dir, count)?;
             ours.push(restarted.first_find_ms);
@@ -32,7 +32,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome<()> {
             std::hint::black_box(fs::read(&snapshot)?);
             raw.push(machine::ms_since(begin));
         }
-        for _ in 0..if count > 100_000 { 1 } else { options.rounds } {
+        for _ in 0..if count > 100_000 { 1 } else { options.shared.rounds } {
             let begin = Instant::now();
             std::hint::black_box(stand_in::stored_bytes(&dir));
             walk.push(machine::ms_since(begin));
@@ -52,6 +52,6 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome<()> {
 
 fn once(options: &Options, dir: &std::path::Path, count: u64) -> Outcome<Restarted> {
     let spec = Restart { data_dir: dir.to_path_buf(), count };
-    let run = child::run(child::own("restart", &spec, &options.dir)?, None, Duration::from_secs(120))?;
+    let run = child::run(child::own("restart", &spec, &options.shared.dir)?, None, Duration::from_secs(120))?;
     Ok(serde_json::from_str(&run.output)?)
 }

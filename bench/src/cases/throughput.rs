@@ -73,7 +73,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome<()> {
         ("2 GB", &large, Goals { cpu_to_floor: Some(1.35), ..same }),
         ("small files", &small, Goals { to_floor: Some(1.3), ..same }),
     ] {
-        let files = options.dir.join(format!("site-{}", name.replace(' ', "-")));
+        let files = options.shared.dir.join(format!("site-{}", name.replace(' ', "-")));
         if options.wants(&format!("{name}, http")) {
             over_nginx(&format!("{name}, http"), chunks, &files, goals, options, report)?;
         }
@@ -107,8 +107,8 @@ fn over_nginx(
         return Ok(());
     };
     let port = machine::free_port()?;
-    let config = options.dir.join("nginx.conf");
-    let dir = options.dir.join("nginx");
+    let config = options.shared.dir.join("nginx.conf");
+    let dir = options.shared.dir.join("nginx");
     machine::fresh_dir(&dir)?;
     fs::write(&config, nginx_config(port, files, &dir))?;
     let mut command = Command::new(program);
@@ -153,7 +153,7 @@ fn over_s3(
         return Ok(());
     };
     let port = machine::free_port()?;
-    let root = options.dir.join("s3-root");
+    let root = options.shared.dir.join("s3-root");
     fs::create_dir_all(&root)?;
     let bucket = "site";
     let link = root.join(bucket);
@@ -186,7 +186,7 @@ fn over_long_link(
     report: &mut Report,
 ) -> Outcome<()> {
     let serve = Serve { chunks: chunks.to_vec(), is_far: true };
-    let server = Server::greeted(child::own("serve", &serve, &options.dir)?)?;
+    let server = Server::greeted(child::own("serve", &serve, &options.shared.dir)?)?;
     let link = Link::wan();
     let bytes: u64 = chunks.iter().map(Chunk::bytes).sum();
     let first = link.round_trip * 2 + link.first_byte;
@@ -208,15 +208,15 @@ fn over_long_link(
 fn compare(part: &Part<'_>, options: &Options, report: &mut Report) -> Outcome<()> {
     let mut all: Vec<Runs> =
         names(part, options).into_iter().map(|who| Runs { who, runs: Vec::new(), failures: 0 }).collect();
-    let targets = options.dir.join("targets");
+    let targets = options.shared.dir.join("targets");
     machine::remove_dir(&targets)?;
     std::thread::sleep(INODE_REST);
     let is_kept = part.chunks.iter().map(Chunk::bytes).sum::<u64>() < KEPT_BYTES_MAX;
-    for round in 0..options.rounds {
+    for round in 0..options.shared.rounds {
         for each in &mut all {
             let to = targets.join(format!("{}-{round}", each.who));
             fs::create_dir_all(&to)?;
-            machine::sync_file_system(&options.dir)?;
+            machine::sync_file_system(&options.shared.dir)?;
             let Some(command) = command(&each.who, part, &to, options)? else {
                 eprintln!("    left out: {} is missing", each.who);
                 each.failures = usize::MAX;
@@ -242,7 +242,7 @@ fn compare(part: &Part<'_>, options: &Options, report: &mut Report) -> Outcome<(
 
 fn names(part: &Part<'_>, options: &Options) -> Vec<String> {
     let mut names = vec!["loghold".to_owned()];
-    if options.has_rivals {
+    if options.shared.has_rivals {
         let programs: &[&str] = if part.endpoint.is_some() { &rivals::S3 } else { &rivals::HTTP };
         names.extend(programs.iter().map(|&name| name.to_owned()));
     }
@@ -263,7 +263,7 @@ fn command(who: &str, part: &Part<'_>, to: &Path, options: &Options) -> Outcome<
             chunks: part.chunks.to_vec(),
             is_first_come: false,
         };
-        let mut command = child::own("fetch", &spec, &options.dir)?;
+        let mut command = child::own("fetch", &spec, &options.shared.dir)?;
         if let Some(endpoint) = &part.endpoint {
             command
                 .env("AWS_ENDPOINT", endpoint)
@@ -278,7 +278,7 @@ fn command(who: &str, part: &Part<'_>, to: &Path, options: &Options) -> Outcome<
     {
         let spec =
             Floor { port, chunks: part.chunks.to_vec(), to: to.to_path_buf(), has_digest: *has_digest };
-        return child::own("floor", &spec, &options.dir).map(Some);
+        return child::own("floor", &spec, &options.shared.dir).map(Some);
     }
     match (&part.endpoint, &part.files) {
         (_, Some(files)) if who == "cp" => Ok(Some(rivals::copy(files, to))),
@@ -390,10 +390,10 @@ fn killed_connections(options: &Options, report: &mut Report) -> Outcome<()> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let origin = runtime.block_on(Origin::start(chunks::site(&chunks).link(link)))?;
-    let dir = options.dir.join("target");
+    let dir = options.shared.dir.join("target");
     machine::fresh_dir(&dir)?;
     let spec = Fetch { data_dir: dir.clone(), prefix: origin.url(""), chunks, is_first_come: false };
-    let run = child::run(child::own("fetch", &spec, &options.dir)?, None, hold::PATIENCE)?;
+    let run = child::run(child::own("fetch", &spec, &options.shared.dir)?, None, hold::PATIENCE)?;
     let fetched: Fetched = serde_json::from_str(&run.output)?;
     machine::remove_dir(&dir)?;
     let ideal_s = needed as f64 / link.bytes_per_second_total as f64;

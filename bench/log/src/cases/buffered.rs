@@ -24,7 +24,7 @@ pub(crate) fn run(options: &Options, sheet: &mut Sheet) -> Outcome<()> {
     let mut contestants: Vec<Box<dyn Rival>> =
         vec![Box::new(Loghold::format_2()), Box::new(Loghold::format_1())];
     contestants.extend(all(options, Ability::Buffered));
-    for round in 0..options.rounds {
+    for round in 0..options.shared.rounds {
         sheet.attempt(round, (WHAT, BASE, "1/s"), || {
             raw::write_each(&fresh(options)?.join("raw"), &records, count)
         });

@@ -38,7 +38,7 @@ impl Peer for Open<'_> {
 pub(crate) fn run(options: &Options, sheet: &mut Sheet) -> Outcome<()> {
     let records = Records::new(RECORD_BYTES);
     let span = options.span(1_000);
-    for round in 0..options.rounds {
+    for round in 0..options.shared.rounds {
         let log = Loghold::format_2().log(&fresh(options)?)?;
         sheet.put(round, WHAT, WITHOUT, "1/s", durable(&Open(&log), &records, PRODUCERS, span)?.per_second);
         for (who, pause) in [(WITH, PAUSE), (FLAT_OUT, Duration::ZERO)] {

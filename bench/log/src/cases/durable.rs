@@ -27,7 +27,7 @@ pub(crate) fn run(options: &Options, sheet: &mut Sheet) -> Outcome<()> {
     let span = options.span(600);
     let ours: [Box<dyn Rival>; 3] =
         [Box::new(Group), Box::new(Loghold::format_2()), Box::new(Loghold::format_1())];
-    for round in 0..options.rounds {
+    for round in 0..options.shared.rounds {
         for (who, is_zeroed) in [(RAW_ZEROED, true), (RAW_GROWING, false)] {
             raw_round(options, sheet, round, (who, is_zeroed))?;
         }

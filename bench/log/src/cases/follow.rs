@@ -25,7 +25,7 @@ pub(crate) fn run(options: &Options, sheet: &mut Sheet) -> Outcome<()> {
         .into_iter()
         .map(|microseconds| Duration::from_micros(1_000 + microseconds))
         .collect();
-    for round in 0..options.rounds {
+    for round in 0..options.shared.rounds {
         let dir = fresh(options)?;
         let path = dir.join("file");
         let mut file = File::create(&path)?;

@@ -41,7 +41,7 @@ pub(crate) fn run(case: &str, options: &Options, sheet: &mut Sheet) -> Outcome<(
         "cursors" => cursors::run(options, sheet),
         "seed" => seed::run(options, sheet),
         "faults" => crate::faults::run(options, sheet),
-        "clean" => machine::remove_dir(&options.dir),
+        "clean" => machine::remove_dir(&options.shared.dir),
         other => Err(format!("there is no case {other}").into()),
     };
     if case != "clean" {
@@ -52,7 +52,7 @@ pub(crate) fn run(case: &str, options: &Options, sheet: &mut Sheet) -> Outcome<(
 
 /// Where contestants lie.
 fn place(options: &Options) -> PathBuf {
-    options.dir.join("now")
+    options.shared.dir.join("now")
 }
 
 /// An empty directory for the next contestant.

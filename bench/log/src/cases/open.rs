@@ -23,7 +23,7 @@ const STEP: u64 = 4_096;
 pub(crate) fn run(options: &Options, sheet: &mut Sheet) -> Outcome<()> {
     let records = Records::new(RECORD_BYTES);
     let dir = fresh(options)?;
-    for round in 0..options.rounds {
+    for round in 0..options.shared.rounds {
         for (what, files) in CLOSED {
             let place = filled(&dir, files, &records)?;
             sheet.attempt(round, (what, FORMAT_2, "ms"), || timed_open(&place));

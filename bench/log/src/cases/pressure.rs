@@ -26,7 +26,7 @@ pub(crate) fn run(options: &Options, sheet: &mut Sheet) -> Outcome<()> {
     let mut contestants: Vec<Box<dyn Rival>> = vec![Box::new(Loghold::format_2())];
     contestants.extend(all(options, Ability::Durable));
     let span = options.span(500);
-    for round in 0..options.rounds {
+    for round in 0..options.shared.rounds {
         let mut medians: Vec<Vec<f64>> = Vec::new();
         for what in [IDLE, BUSY] {
             let burners = if what == BUSY { Some(Burners::start()?) } else { None };

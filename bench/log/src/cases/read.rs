@@ -29,7 +29,7 @@ pub(crate) fn run(options: &Options, sheet: &mut Sheet) -> Outcome<()> {
     contestants.extend(all(options, Ability::Read));
     let mut peers = filled(sheet, &contestants, &dir, (&records, count));
     let numbers = random_numbers(options.scaled(READS), count);
-    for round in 0..options.rounds {
+    for round in 0..options.shared.rounds {
         sheet.attempt(round, (WHAT, BASE, "ns"), || raw.read(&numbers));
         for (name, peer) in &mut peers {
             sheet.attempt(round, (WHAT, name, "ns"), || {

@@ -26,7 +26,7 @@ pub(crate) fn run(options: &Options, sheet: &mut Sheet) -> Outcome<()> {
     let records = Records::new(RECORD_BYTES);
     let count = options.scaled(1_000_000);
     let laid = Laid::new(&records, count);
-    for round in 0..options.rounds {
+    for round in 0..options.shared.rounds {
         sheet.attempt(round, (WHAT, BASE, "1/s"), || laid.validate());
         sheet.attempt(round, (WHAT, "raw validating, file", "1/s"), || {
             let raw = fresh(options)?.join("raw");

@@ -22,7 +22,7 @@ pub(crate) fn run(options: &Options, sheet: &mut Sheet) -> Outcome<()> {
     let records = Records::new(RECORD_BYTES);
     let span = options.span(2_000);
     let ours: Box<dyn Rival> = Box::new(Loghold::format_2());
-    for round in 0..options.rounds {
+    for round in 0..options.shared.rounds {
         let mut latencies = raw_latencies(options, options.span(600), true)?;
         sheet.put(round, "p50", "raw pre-zeroed", "us", percentile(&mut latencies, 0.5) / 1e3);
         let mut put = |who: &str, result: Outcome<Durable>| match result {

@@ -44,7 +44,7 @@ fn full(options: &Options, sheet: &mut Sheet, (records, count): (&Records, u64))
         vec![Box::new(Loghold::format_2()), Box::new(Loghold::format_1())];
     contestants.extend(all(options, Ability::Scan));
     let mut peers = filled(sheet, &contestants, &dir, (records, count));
-    for round in 0..options.rounds {
+    for round in 0..options.shared.rounds {
         sheet.put(round, FULL, "raw memcpy", "1/s", laid.copy());
         sheet.put(round, FULL, BASE, "1/s", laid.copy_and_check());
         sheet.attempt(round, (FULL, "raw validating, memory", "1/s"), || laid.validate());
@@ -79,7 +79,7 @@ fn typed_log(options: &Options, name: &str, run: u64, (records, count): (&Record
 fn typed(options: &Options, sheet: &mut Sheet, (records, count): (&Records, u64)) -> Outcome<()> {
     let runs = typed_log(options, "runs", RUN, (records, count))?;
     let mixed = typed_log(options, "mixed", 1, (records, count))?;
-    for round in 0..options.rounds {
+    for round in 0..options.shared.rounds {
         for (what, log, type_no) in
             [(TYPED_RUNS, &runs, 7), (TYPED_MIXED, &mixed, 7), (TYPED_NONE, &mixed, 4_711)]
         {

@@ -27,7 +27,7 @@ pub(crate) fn run(options: &Options, sheet: &mut Sheet) -> Outcome<()> {
     let count = options.scaled(2_000_000);
     let span = options.span(600);
     let durables = [(1, "28 B, synced, 1 producer"), (64, "28 B, synced, 64 producers")];
-    for round in 0..options.rounds {
+    for round in 0..options.shared.rounds {
         sheet.put(round, WRITE, RUBY, "1/s", UNSYNCED);
         for ours in [Loghold::format_1(), Loghold::format_2()] {
             sheet.attempt(round, (WRITE, ours.name(), "1/s"), || {

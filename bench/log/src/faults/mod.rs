@@ -81,10 +81,12 @@ impl Place {
 
 /// Tries all faults on all engines, and prints what came of it.
 pub(crate) fn run(options: &Options, sheet: &mut Sheet) -> Outcome<()> {
-    let place = Place { dir: options.dir.join("faults"), scale: options.scale };
+    let place = Place { dir: options.shared.dir.join("faults"), scale: options.shared.scale };
     let is_wanted = |engine: &str| {
         let is_ours = engine.starts_with(crate::report::OURS);
-        is_ours || options.has_rivals && options.who.as_ref().is_none_or(|who| engine.contains(who.as_str()))
+        is_ours
+            || options.shared.has_rivals
+                && options.who.as_ref().is_none_or(|who| engine.contains(who.as_str()))
     };
     for (fault, attempt) in FAULTS {
         for (engine, durable) in engines::ENGINES {
@@ -95,7 +97,7 @@ pub(crate) fn run(options: &Options, sheet: &mut Sheet) -> Outcome<()> {
                 Ok(cell) => (if cell.is_ok { "ok" } else { "NO" }, cell.text),
                 Err(error) => ("?", error.to_string()),
             };
-            if options.is_json {
+            if options.shared.is_json {
                 println!(
                     "{}",
                     serde_json::json!({

@@ -113,7 +113,7 @@ pub(crate) struct Durable {
 
 /// The rivals that take part, without ourselves.
 pub(crate) fn all(options: &Options, ability: Ability) -> Vec<Box<dyn Rival>> {
-    if !options.has_rivals {
+    if !options.shared.has_rivals {
         return Vec::new();
     }
     let mut rivals: Vec<Box<dyn Rival>> = vec![
@@ -137,10 +137,10 @@ pub(crate) fn all(options: &Options, ability: Ability) -> Vec<Box<dyn Rival>> {
 /// Who is left out, and why.
 pub(crate) fn left_out(options: &Options) -> Vec<&'static str> {
     let mut reasons = Vec::new();
-    if options.has_rivals && find_program("redis-server").is_none() {
+    if options.shared.has_rivals && find_program("redis-server").is_none() {
         reasons.push("Redis Streams: left out, redis-server is not installed");
     }
-    if options.has_rivals {
+    if options.shared.has_rivals {
         reasons.push("NATS JetStream: left out, there is no adapter for it");
     }
     reasons
