@@ -15,6 +15,7 @@ import pytest
 import real_chunks
 from hold import Hold
 from origin import Origin
+from servers import Moto, S3sFs
 
 
 def pytest_configure(config):
@@ -67,6 +68,22 @@ def hold(binary, place):
 @pytest.fixture
 def origin(place):
     server = Origin(place / "origin.log")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def moto():
+    server = Moto()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def s3s_fs(place):
+    if shutil.which("s3s-fs") is None:
+        pytest.skip("s3s-fs is not on PATH")
+    server = S3sFs(place / "s3s-fs")
     yield server
     server.close()
 

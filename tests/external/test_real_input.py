@@ -13,7 +13,7 @@ import pytest
 
 import real_chunks
 from hold import TABLES, Hold, descriptor, sha256, write_descriptors
-from servers import Moto, Nginx, S3sFs
+from servers import Nginx
 
 DATASET = "ethereum-mainnet"
 BUCKET = "ethereum-mainnet"
@@ -30,22 +30,6 @@ def published(real_source, tmp_path_factory):
 @pytest.fixture
 def nginx(published, place):
     server = Nginx(published, place / "nginx")
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def moto():
-    server = Moto()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def s3s_fs(place):
-    if shutil.which("s3s-fs") is None:
-        pytest.skip("s3s-fs is not on PATH")
-    server = S3sFs(place / "s3s-fs")
     yield server
     server.close()
 

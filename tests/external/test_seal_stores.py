@@ -7,13 +7,11 @@ a proxy that drops the condition is what Garage and rclone are: every writer win
 import http.client
 import http.server
 import json
-import shutil
 import threading
 
 import pytest
 
 from log1_writer import Writer
-from servers import Moto, S3sFs
 from hold import Hold
 
 BUCKET = "sealed"
@@ -28,22 +26,6 @@ records = 10
 file = "records.parquet"
 columns = "raw"
 """
-
-
-@pytest.fixture
-def moto():
-    server = Moto()
-    yield server
-    server.close()
-
-
-@pytest.fixture
-def s3s_fs(place):
-    if shutil.which("s3s-fs") is None:
-        pytest.skip("s3s-fs is not on PATH")
-    server = S3sFs(place / "s3s-fs")
-    yield server
-    server.close()
 
 
 class Careless(http.server.BaseHTTPRequestHandler):

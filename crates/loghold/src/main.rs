@@ -23,6 +23,7 @@ mod runtime;
 mod selection;
 mod settings;
 mod settling;
+mod stop;
 mod stop_signal;
 mod suggestion;
 mod timestamp;

@@ -172,7 +172,7 @@ pub(super) const ALLOWED: &[Allowed] = &[
         reason: "work goes on beside the display of how far it is; a rate is kept by waiting, which is the limit itself",
     },
     Allowed {
-        file: "crates/loghold/src/commands/log/stop.rs",
+        file: "crates/loghold/src/stop.rs",
         kinds: &[Locks, Spawns],
         reason: "the thread that waits for ^C, and the cell that says it came",
     },

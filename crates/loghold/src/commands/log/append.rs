@@ -13,10 +13,10 @@ use crate::args::log::AppendArguments;
 use crate::commands::log::meter::Meter;
 use crate::commands::log::records_in::{Go, Source, each_record};
 use crate::commands::log::records_out::failed;
-use crate::commands::log::stop::Stop;
 use crate::commands::log::{Context, options_of};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::notes::Notes;
+use crate::stop::Stop;
 
 /// Records on their way whose ids are not printed yet; their bytes are bounded by the log itself.
 const TICKETS_MAX: usize = 1 << 16;

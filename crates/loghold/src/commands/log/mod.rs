@@ -14,7 +14,6 @@ mod read;
 mod records_in;
 mod records_out;
 mod repair;
-mod stop;
 mod tail;
 mod trim;
 

@@ -9,8 +9,8 @@ use crate::args::log::TailArguments;
 use crate::commands::log::Context;
 use crate::commands::log::read::Trouble;
 use crate::commands::log::records_out::RecordsOut;
-use crate::commands::log::stop::Stop;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::stop::Stop;
 
 /// Records that a consumer commits at once, at most.
 const BATCH_RECORDS_MAX: usize = 1000;

@@ -16,21 +16,22 @@ use crate::block_range::{parse_block, parse_block_range, show_block_ranges};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::notes::Notes;
 use crate::settings::Settings;
+use crate::stop::Stop;
 
-/// How long a follower waits at a time. It is woken by what comes.
-const WAIT: Duration = Duration::from_secs(10);
+/// How long a wait for more lasts at most before the stop is looked at. What comes ends it at once.
+const WAIT: Duration = Duration::from_millis(250);
 
 pub(crate) fn run(arguments: &ReadLineArguments, settings: &Settings) -> Outcome<Exit> {
     let (mut reading, blocks) = open(arguments)?;
     let mut out = Out { stdout: BufWriter::new(io::stdout().lock()), format: settings.format, count: 0 };
-    let wait = if arguments.follow { WAIT } else { Duration::ZERO };
-    loop {
+    let stop = Stop::listen(|_| {})?;
+    while stop.exit().is_none() {
         // What is there comes at once; only then is it time to show it, and to wait.
         let line = match reading.next_within(Duration::ZERO)? {
             Some(line) => Some(line),
             None if arguments.follow && !reading.is_done() => {
                 out.flush()?;
-                reading.next_within(wait)?
+                reading.next_within(WAIT)?
             }
             None => break,
         };
@@ -39,7 +40,8 @@ pub(crate) fn run(arguments: &ReadLineArguments, settings: &Settings) -> Outcome
         }
     }
     out.finish()?;
-    Ok(account(&reading, &blocks, Notes::new(settings)))
+    let covered = account(&reading, &blocks, Notes::new(settings));
+    Ok(stop.exit().unwrap_or(covered))
 }
 
 fn open(arguments: &ReadLineArguments) -> Outcome<(Reading, Range<u64>)> {

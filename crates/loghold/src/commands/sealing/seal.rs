@@ -11,6 +11,7 @@ use crate::exit::{Exit, Outcome};
 use crate::notes::Notes;
 use crate::output::print_rows;
 use crate::settings::Settings;
+use crate::stop::Stop;
 
 pub(crate) fn run(arguments: &SealArguments, settings: &Settings) -> Outcome<Exit> {
     let notes = Notes::new(settings);
@@ -44,8 +45,9 @@ fn open(plan: Plan, arguments: &SealArguments) -> Outcome<Sealer> {
     Ok(Sealer::open(plan, source)?)
 }
 
-/// Until it is killed, or somebody has to decide.
+/// Until it is stopped, or somebody has to decide. A stop is looked at between chunks, and after a second of waiting at most.
 fn follow(sealer: &mut Sealer, settings: &Settings, notes: Notes) -> Outcome<Exit> {
+    let stop = Stop::listen(|_| {})?;
     let format = if settings.format == OutputFormat::Json { OutputFormat::Jsonl } else { settings.format };
     loop {
         match sealer.step() {
@@ -59,6 +61,9 @@ fn follow(sealer: &mut Sealer, settings: &Settings, notes: Notes) -> Outcome<Exi
                 sealer.wait()?;
             }
             Err(error) => return Err(error.into()),
+        }
+        if let Some(exit) = stop.exit() {
+            return Ok(exit);
         }
     }
 }

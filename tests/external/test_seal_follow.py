@@ -1,0 +1,147 @@
+"""`seal --follow` beside a writer, and its sudden ends: every record ends in exactly one chunk, whoever dies when.
+
+Refuses to be gentle: SIGKILL at any moment, two sealers at once, a trim behind them.
+"""
+
+import json
+import signal
+
+import pytest
+
+from hold import Hold, number_of, until
+from log_program import LogProgram, Process
+
+KILLS = number_of("LOGHOLD_SEAL_KILLS", 12)
+RECORDS_PER_CHUNK = 20
+PLAN = """
+dataset = "trial"
+store = "file://{place}/sealed"
+numbering = "one-per-block"
+finality = {{ lag = 3 }}
+retain = "{retain}"
+[cut]
+records = 20
+[[table]]
+file = "records.parquet"
+columns = "raw"
+"""
+
+
+class Line:
+    """A log, a plan and a store: what is appended at one end and read at the other."""
+
+    def __init__(self, binary, place, retain="all"):
+        self.binary, self.place = binary, place
+        self.log = LogProgram(binary, place / "log")
+        self.log.run("init", "--max-size-data-file", "65536")
+        self.plan = place / "plan.toml"
+        self.plan.write_text(PLAN.format(place=place, retain=retain))
+        self.loghold = Hold(binary, place / "data")
+        self.appended = []
+
+    def append(self, count):
+        records = [b"record %d" % number for number in range(len(self.appended), len(self.appended) + count)]
+        self.log.append(records)
+        self.appended += records
+
+    def start_reading(self, *words):
+        words = ["read", "--plan", str(self.plan), "--log", str(self.place / "log"), "0..", "--follow", *words]
+        return Process([str(self.binary), "--color=never", *words])
+
+    def follow(self):
+        words = ["seal", "--follow", "--log", str(self.place / "log"), "--plan", str(self.plan), "-o", "jsonl"]
+        return Process([str(self.binary), "--color=never", *words])
+
+    def seal(self, code=0):
+        return self.loghold.run("seal", "--log", str(self.place / "log"), "--plan", str(self.plan), "-o", "json", code=code)
+
+    def read(self):
+        """The payloads of the whole line, over chunks and log."""
+        until = len(self.appended)
+        run = self.loghold.run("read", "--plan", str(self.plan), "--log", str(self.place / "log"), f"0..{until}")
+        lines = [json.loads(line) for line in run.stdout.splitlines()]
+        assert [line["block"] for line in lines] == list(range(until)), "a hole or a repeat"
+        return [line["text"].encode() for line in lines]
+
+    def sealed(self):
+        """How many records the store alone shows."""
+        run = self.loghold.run("read", f"file://{self.place}/sealed", "0..1000000000", "-o", "json", code=None)
+        return len(run.json()) if run.stdout else 0
+
+    def seals_more_than(self, told):
+        """Whether a chunk is due that no sealer has told of, and none can have published in silence."""
+        return len(self.appended) - 3 >= self.sealed() + RECORDS_PER_CHUNK
+
+
+@pytest.fixture
+def line(binary, place):
+    return Line(binary, place)
+
+
+def of_chunks(running):
+    return [json.loads(text) for text in running.lines()]
+
+
+def test_what_is_appended_beside_it_is_sealed_as_it_comes_and_an_interrupt_ends_it(line):
+    running = line.follow()
+    for chunks in range(1, 4):
+        # The writer and the sealer are two processes that come and go.
+        line.append(RECORDS_PER_CHUNK + (3 if chunks == 1 else 0))
+        running.wait_lines(chunks)
+        assert len(of_chunks(running)) >= chunks, running.errors
+    assert running.kill(signal.SIGINT) == 130
+    ranges = [(chunk["first_block"], chunk["last_block"]) for chunk in of_chunks(running)]
+    assert ranges == [(first, first + RECORDS_PER_CHUNK - 1) for first in range(0, 60, RECORDS_PER_CHUNK)]
+    assert line.read() == line.appended
+    assert line.seal().json() == []
+
+
+@pytest.mark.parametrize("retain", ["all", "unsealed"])
+def test_kills_at_any_moment_seal_no_record_twice_and_lose_none(binary, place, dice, retain):
+    line = Line(binary, place, retain)
+    told = set()
+    for _ in range(KILLS):
+        count = dice.randint(1, 4 * RECORDS_PER_CHUNK)
+        if retain == "unsealed":
+            # It trims the log, so it is its one writer.
+            line.append(count)
+        running = line.follow()
+        if retain == "all":
+            line.append(count)
+        if line.seals_more_than(told) and dice.randint(0, 2):
+            running.wait_lines(1)
+        running.kill()
+        for chunk in of_chunks(running):
+            span = (chunk["first_block"], chunk["last_block"])
+            assert span not in told, f"{span} was told twice"
+            told.add(span)
+        assert line.read() == line.appended
+    line.seal()
+    assert line.read() == line.appended
+    assert line.sealed() == (len(line.appended) - 3) // RECORDS_PER_CHUNK * RECORDS_PER_CHUNK
+    assert [one for one in line.log.check() if one["severity"] == "damage"] == []
+
+
+def test_a_second_sealer_of_the_same_log_seals_nothing_twice(line):
+    first, second = line.follow(), line.follow()
+    for _ in range(6):
+        line.append(RECORDS_PER_CHUNK)
+    line.append(3)
+    until(lambda: line.sealed() == 6 * RECORDS_PER_CHUNK, "six chunks")
+    codes = [one.kill(signal.SIGINT) for one in (first, second)]
+    assert 130 in codes, (first.errors, second.errors)
+    spans = [(c["first_block"], c["last_block"]) for one in (first, second) for c in of_chunks(one)]
+    assert len(spans) == len(set(spans)), "a chunk was sealed by both"
+    assert line.read() == line.appended
+
+
+def test_a_reader_that_follows_is_interrupted_with_all_that_it_read_in_one_document(line):
+    line.append(RECORDS_PER_CHUNK + 5)
+    line.seal()
+    reading = line.start_reading("-o", "json", "-v")
+    reading.wait(lambda: bytes(reading.out).count(b'"block"') >= len(line.appended), "what is there")
+    line.append(5)
+    reading.wait(lambda: bytes(reading.out).count(b'"block"') >= len(line.appended), "what comes")
+    assert reading.kill(signal.SIGINT) == 130
+    assert [row["text"].encode() for row in json.loads(bytes(reading.out))] == line.appended
+    assert f"{len(line.appended)} lines of blocks 0..={len(line.appended) - 1}" in reading.errors
