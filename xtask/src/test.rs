@@ -13,14 +13,16 @@ use crate::{files, tidy, tools};
 const EXTERNAL_DIRECTORY: &str = "tests/external";
 
 /// The tests whose locks and atomics are a scheduler's. The other unit tests cannot run with those.
-const INTERLEAVINGS: [&str; 8] = [
+const INTERLEAVINGS: [&str; 10] = [
     "test",
     "--quiet",
     "--package",
     "data-manager",
+    "--package",
+    "rtrans",
     "--lib",
     "--features",
-    "interleavings",
+    "data-manager/interleavings,rtrans/interleavings",
     "interleavings::",
 ];
 

@@ -6,9 +6,7 @@
 //! the round ends. Lock order: the queue alone; nothing is written, synced, woken or called under it.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, Thread};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use host::Clock;
@@ -27,6 +25,9 @@ use crate::queue::{Queue, Turn};
 use crate::round::{Outcome, Seat};
 use crate::signal::Signal;
 use crate::store::Store;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::thread::{self, Thread};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::tail_page::TailPage;
 
 /// How long records may lie in memory before they are written, when nobody asks for them.

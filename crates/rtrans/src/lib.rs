@@ -64,6 +64,7 @@ mod scan;
 mod scrub;
 mod signal;
 mod store;
+mod sync;
 mod tail_page;
 mod ticket;
 

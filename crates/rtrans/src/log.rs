@@ -5,7 +5,6 @@ use std::io::ErrorKind;
 use std::ops::RangeBounds;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread;
 use std::time::SystemTime;
 
 use host::{Clock, DirLock, Disk, LockError};
@@ -29,6 +28,7 @@ use crate::record::Record;
 use crate::recovery::{Clamped, Recovery};
 use crate::scan::{Batches, Scan, ScanRev};
 use crate::store::{One, Shelf, Store};
+use crate::sync::thread;
 use crate::tail_page::{self, TailPage};
 use crate::ticket::Ticket;
 use crate::{format1, format2};
@@ -479,3 +479,7 @@ fn remove_unpublished(disk: &Disk) -> Result<(), Error> {
     }
     Ok(())
 }
+
+#[cfg(all(test, feature = "interleavings"))]
+#[path = "../tests/unit/interleavings.rs"]
+mod interleavings;

@@ -2,9 +2,7 @@
 //! Refuses to write, to wait and to wake: it is changed under one lock, in memory only.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread::Thread;
 
 use crate::control::Control;
 use crate::error::Error;
@@ -14,6 +12,8 @@ use crate::options::{Level, Options};
 use crate::outgoing::Outgoing;
 use crate::round::{Round, Seat};
 use crate::store::Store;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::thread::Thread;
 
 /// What callers share. The lock is held for memory work only.
 #[derive(Debug)]

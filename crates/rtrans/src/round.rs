@@ -1,14 +1,15 @@
 //! A round: one group commit, as those see it who wait for it.
 //! Refuses to wake anybody before its outcome is known.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::task::{Wake, Waker};
-use std::thread::{self, Thread};
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::options::Level;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::thread::{self, Thread};
 
 /// How a round ended.
 #[derive(Clone, Debug)]

@@ -1,10 +1,12 @@
 //! `Signal`: waking whoever waits for the log to move on.
 //! Refuses to cost a writer anything while nobody waits.
 
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::PoisonError;
 use std::task::Waker;
 use std::time::Duration;
+
+use crate::sync::atomic::{AtomicUsize, Ordering, fence};
+use crate::sync::{Condvar, Mutex};
 
 /// Futures that wait at a time. More find themselves woken at once, and look again.
 #[cfg(feature = "async")]

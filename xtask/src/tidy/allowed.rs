@@ -90,6 +90,11 @@ pub(super) const ALLOWED: &[Allowed] = &[
         reason: "the types of the registry's locks and cells, which the tests of interleavings swap for a scheduler's",
     },
     Allowed {
+        file: "crates/rtrans/src/sync.rs",
+        kinds: &[Locks],
+        reason: "the types of the group commit's locks, which the tests of interleavings swap for a scheduler's",
+    },
+    Allowed {
         file: "crates/data-manager/src/sources/http.rs",
         kinds: &[Clocks],
         reason: "the bound on one page of a listing",
