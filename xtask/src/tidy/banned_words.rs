@@ -23,6 +23,8 @@ const BANNED: &[(As, &str, &str)] = &[
     (As::Text, "TODO", "is unfinished: do it, or say in ARCHITECTURE.md that it is absent"),
     (As::Text, "FIXME", "is unfinished: do it, or say in ARCHITECTURE.md that it is absent"),
     (As::Text, "XXX", "is unfinished: do it, or say in ARCHITECTURE.md that it is absent"),
+    (As::Text, "<<<<<<< ", "is a merge that was left in the middle"),
+    (As::Text, ">>>>>>> ", "is a merge that was left in the middle"),
     (As::Text, concat!("/wo", "rk/"), "is a path of one machine"),
     (As::Text, "/root/", "is a path of one machine"),
     (As::Text, "../shared", "is a path of one machine"),
