@@ -91,6 +91,9 @@ impl Consumer {
     pub(crate) fn open(reader: &Reader, disk: &Disk, name: &str) -> Result<Consumer, Error> {
         let name = ConsumerName::new(name)?;
         let lock = lock(disk, &name)?;
+        if reader.commit().is_none() {
+            position_file::settle(disk)?;
+        }
         reader.refresh()?;
         let position = known(reader, disk, &name)?;
         let follow = reader.follow(TransId::after(TransId::new(position.transid)));

@@ -460,6 +460,7 @@ fn open_parameters(disk: &Disk, options: &Options) -> Result<Parameters, Error> 
 
 /// Positions that consumers beside other writers have noted in their files.
 fn learn_positions(disk: &Disk, store: &mut Store) -> Result<(), Error> {
+    position_file::settle(disk)?;
     for name in position_file::list(disk)? {
         if let Some(position) = position_file::read(disk, &name)? {
             store.learn(&Control::Position { name, position });

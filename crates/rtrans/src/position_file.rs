@@ -53,7 +53,13 @@ pub(crate) fn write(disk: &Disk, name: &ConsumerName, position: Position) -> Res
         opened => (opened?, false),
     };
     let slot = position.generation % 2 * SLOT_BYTES as u64;
-    file.write_all_at(&encode(position), slot)?;
+    if let Err(error) = file.write_all_at(&encode(position), slot) {
+        if is_new {
+            // An empty file would look like a damaged one.
+            drop(disk.remove_file(&path));
+        }
+        return Err(error.into());
+    }
     Ok(Written { disk: disk.clone(), file, is_new })
 }
 
@@ -84,6 +90,15 @@ pub(crate) fn is_half_damaged(disk: &Disk, name: &ConsumerName) -> Result<bool, 
     Ok(bytes.len() > 8 && bytes.chunks(SLOT_BYTES).any(is_damaged))
 }
 
+/// Makes the names of files durable that a process may have left in memory when it was killed: whoever writes into a file
+/// that is there syncs its bytes only. To be called before the first write.
+pub(crate) fn settle(disk: &Disk) -> Result<(), Error> {
+    match disk.sync_dir(Path::new(TRANSID)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        synced => Ok(synced?),
+    }
+}
+
 /// Removes a consumer's file durably: what the log itself knows of it counts then.
 pub(crate) fn forget(disk: &Disk, name: &ConsumerName) -> Result<(), Error> {
     disk.remove_file(&path_of(name))?;
@@ -103,9 +118,9 @@ pub(crate) fn list(disk: &Disk) -> Result<Vec<ConsumerName>, Error> {
 /// Makes the directory of the positions durably.
 pub(crate) fn make_dir(disk: &Disk) -> Result<(), Error> {
     match disk.create_dir(Path::new(TRANSID)) {
-        Ok(()) => Ok(disk.sync_dir(Path::new(""))?),
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
+        // Also when it is there: whoever made it may have been killed before its name was durable.
+        _ => Ok(disk.sync_dir(Path::new(""))?),
     }
 }
 

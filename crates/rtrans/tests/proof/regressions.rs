@@ -3,7 +3,7 @@
 
 use host::Clock;
 use host::sim::{Fault, ManualClock, SimDisk, Times};
-use rtrans::{Error, Level, Log, Reader, Retention, TransId, TypeNo};
+use rtrans::{Error, Level, Log, Reader, Retention, TransId, TypeNo, check_on};
 
 use crate::kit::{id, small};
 
@@ -203,4 +203,48 @@ fn a_log_that_is_empty_finds_no_time() {
     fill(&log, Level::Disk, 3, 10);
     log.truncate_after(None).unwrap();
     assert_eq!(log.seek_time(std::time::UNIX_EPOCH).unwrap(), None);
+}
+
+/// One commit of a consumer beside a writer, which may fail.
+fn commit_beside(sim: &SimDisk, position: TransId) -> Result<(), Error> {
+    Reader::open_on(&sim.disk())?.consumer("backend")?.commit(position)
+}
+
+#[test]
+fn a_position_is_durable_although_who_made_its_file_was_killed_before_the_name_was() {
+    for seed in 0..20 {
+        for call in 1.. {
+            let sim = SimDisk::new(seed);
+            let log = open(&sim);
+            fill(&log, Level::Disk, 3, 10);
+            log.close().unwrap();
+            // Whatever is called from there on does nothing, as if it were never called.
+            sim.fail_call(sim.calls() + call, Fault::Emfile, Times::Forever);
+            let first = commit_beside(&sim, id(1));
+            sim.kill();
+            commit_beside(&sim, id(2)).unwrap();
+            sim.crash();
+            let consumers = Reader::open_on(&sim.disk()).unwrap().consumers().unwrap();
+            assert_eq!(consumers[0].position, Some(id(2)), "seed {seed}, call {call}");
+            if first.is_ok() {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_position_that_finds_no_room_leaves_no_file_that_looks_damaged() {
+    // More calls than a commit makes: some of those that fail do no harm.
+    for call in 1..60 {
+        let sim = SimDisk::new(1);
+        let log = open(&sim);
+        fill(&log, Level::Disk, 3, 10);
+        log.close().unwrap();
+        sim.fail_call(sim.calls() + call, Fault::Enospc, Times::Once);
+        let committed = commit_beside(&sim, id(1));
+        // A call that was not made does not fail later.
+        sim.kill();
+        assert!(check_on(&sim.disk()).unwrap().list.is_empty(), "call {call}: {committed:?}");
+    }
 }
