@@ -11,9 +11,6 @@ mod look;
 #[path = "model/oracle.rs"]
 mod oracle;
 #[cfg(test)]
-#[path = "model/random.rs"]
-mod random;
-#[cfg(test)]
 #[path = "model/source.rs"]
 mod source;
 #[cfg(test)]

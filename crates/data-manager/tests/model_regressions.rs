@@ -14,10 +14,6 @@ use host::sim::{Fault, SimDisk, Times};
 #[path = "model/look.rs"]
 mod look;
 #[cfg(test)]
-#[path = "model/random.rs"]
-#[expect(dead_code, reason = "the model uses the rest")]
-mod random;
-#[cfg(test)]
 #[path = "model/source.rs"]
 #[expect(dead_code, reason = "the model uses the rest")]
 mod source;

@@ -12,9 +12,6 @@ mod crowd;
 #[path = "model/look.rs"]
 mod look;
 #[cfg(test)]
-#[path = "model/random.rs"]
-mod random;
-#[cfg(test)]
 #[path = "model/source.rs"]
 #[expect(dead_code, reason = "the model uses the rest")]
 mod source;

@@ -11,8 +11,8 @@ use data_manager::options::Options;
 use host::sim::SimDisk;
 
 use crate::look::{Look, look_at};
-use crate::random::Random;
 use crate::source::{SimSource, blocks, chunk, dataset, id};
+use host::sim::Random;
 
 pub(crate) const CHUNKS: u8 = 8;
 

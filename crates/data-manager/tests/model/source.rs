@@ -14,7 +14,7 @@ use data_manager::data_source::{
 use futures_util::stream;
 use tokio::sync::Notify;
 
-use crate::random::Random;
+use host::sim::Random;
 
 /// Bytes that a body brings at once.
 const PIECE_BYTES: usize = 700;

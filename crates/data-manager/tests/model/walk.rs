@@ -15,9 +15,9 @@ use host::sim::{Fault, Times};
 use crate::leases::Promises;
 use crate::look::Look;
 use crate::oracle::{End, Oracle, Wish};
-use crate::random::Random;
 use crate::source::{Manner, blocks, chunk, dataset, id};
 use crate::world::World;
+use host::sim::Random;
 
 const CHUNKS: u8 = 20;
 

@@ -12,13 +12,14 @@ mod state;
 
 use std::fmt;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 pub use clock::ManualClock;
 pub use fault::{Fault, Times};
+pub use random::Random;
 
-use crate::disk::{Disk, failed};
+use crate::disk::{Disk, Kind, failed};
 use crate::path::inside;
 use media::SimMedia;
 use state::State;
@@ -108,6 +109,32 @@ impl SimDisk {
         self.state()
             .rot(&path, offset, bit)
             .map_err(|cause| failed("rot", &Path::new(ROOT).join(path), cause))
+    }
+
+    /// Every file with its bytes, as the program sees it now, sorted by path.
+    ///
+    /// # Errors
+    /// Those of a planned fault.
+    pub fn files(&self) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
+        let disk = self.disk();
+        let mut files = Vec::new();
+        let mut dirs = vec![PathBuf::new()];
+        while let Some(dir) = dirs.pop() {
+            for entry in disk.list(&dir)? {
+                let path = dir.join(&entry.name);
+                if entry.kind == Kind::Dir {
+                    dirs.push(path);
+                    continue;
+                }
+                let file = disk.open_file(&path)?;
+                let len = usize::try_from(file.len()?).map_err(|_| io::ErrorKind::FileTooLarge)?;
+                let mut bytes = vec![0; len];
+                file.read_exact_at(&mut bytes, 0)?;
+                files.push((path, bytes));
+            }
+        }
+        files.sort();
+        Ok(files)
     }
 
     /// The last calls and crashes, oldest first, one line each: to read when a test fails.

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use host::Kind;
 use host::sim::SimDisk;
 use rtrans::{Log, Options, Parameters, Reader, Threads, TransId, TypeNo};
 
@@ -73,28 +72,8 @@ pub(crate) fn honest() -> &'static [(PathBuf, Vec<u8>)] {
         let reader = Reader::open_on(&sim.disk()).unwrap();
         reader.consumer("backend").unwrap().commit(TransId::FIRST).unwrap();
         drop(reader);
-        files_of(&sim)
+        sim.files().unwrap()
     })
-}
-
-fn files_of(sim: &SimDisk) -> Vec<(PathBuf, Vec<u8>)> {
-    let disk = sim.disk();
-    let mut files = Vec::new();
-    let mut dirs = vec![PathBuf::new()];
-    while let Some(dir) = dirs.pop() {
-        for entry in disk.list(&dir).unwrap() {
-            let path = dir.join(&entry.name);
-            if entry.kind == Kind::Dir {
-                dirs.push(path);
-                continue;
-            }
-            let file = disk.open_file(&path).unwrap();
-            let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
-            file.read_exact_at(&mut bytes, 0).unwrap();
-            files.push((path, bytes));
-        }
-    }
-    files
 }
 
 /// The honest bytes of a part.

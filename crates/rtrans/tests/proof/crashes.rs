@@ -1,10 +1,11 @@
 //! The power is cut at every disk call of every scene, and again while the log recovers.
 //! Refuses to accept anything but a prefix that holds all that was acknowledged.
 
-use crate::kit::{Random, seeds, small};
+use crate::kit::{seeds, small};
 use crate::oracle::Ended;
 use crate::scenes;
 use crate::world::{Op, World};
+use host::sim::Random;
 use rtrans::Level;
 
 /// How many calls a scene makes in all.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use host::sim::SimDisk;
-use host::{Clock, Disk, Kind};
+use host::{Clock, Disk};
 use rtrans::{Error, Level, Log, Options, Reader, TransId, TypeNo};
 
 use crate::kit::{id, setting, small};
@@ -18,27 +18,6 @@ fn row(number: u64) -> (TypeNo, Vec<u8>) {
 
 fn open(disk: &Disk, options: Options) -> Result<Log, Error> {
     Log::open_on(disk, &Clock::system(), options)
-}
-
-/// Every file of a log with its bytes.
-fn image(disk: &Disk) -> Vec<(PathBuf, Vec<u8>)> {
-    let mut files = Vec::new();
-    let mut dirs = vec![PathBuf::new()];
-    while let Some(dir) = dirs.pop() {
-        for entry in disk.list(&dir).unwrap() {
-            let path = dir.join(&entry.name);
-            if entry.kind == Kind::Dir {
-                dirs.push(path);
-                continue;
-            }
-            let file = disk.open_file(&path).unwrap();
-            let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
-            file.read_exact_at(&mut bytes, 0).unwrap();
-            files.push((path, bytes));
-        }
-    }
-    files.sort();
-    files
 }
 
 /// A disk with these files.
@@ -69,10 +48,10 @@ fn log_of(options: &Options, is_closed: bool) -> Vec<(PathBuf, Vec<u8>)> {
     if is_closed {
         drop(consumer);
         log.close().unwrap();
-        return image(&sim.disk());
+        return sim.files().unwrap();
     }
     sim.kill();
-    image(&sim.disk())
+    sim.files().unwrap()
 }
 
 /// What is read of a log: the records that come back, and whether anything says that some do not.
@@ -206,10 +185,10 @@ fn a_last_batch_that_is_torn_at_any_length_is_cut_and_no_other() {
     for number in 1..=9 {
         log.append(row(number).0, &row(number).1).unwrap();
     }
-    let before = image(&sim.disk());
+    let before = sim.files().unwrap();
     log.append_at(Level::Os, row(10).0, &[7; 300]).unwrap();
     sim.kill();
-    let after = image(&sim.disk());
+    let after = sim.files().unwrap();
     let (path, old) = before.iter().find(|(path, _)| path == Path::new("0/data.0")).unwrap();
     let new = &after.iter().find(|(found, _)| found == path).unwrap().1;
     let start = (0..old.len()).find(|at| old[*at] != new[*at]).unwrap();
@@ -271,7 +250,7 @@ fn single(count: u64) -> Vec<(PathBuf, Vec<u8>)> {
         log.append(row(number).0, &row(number).1).unwrap();
     }
     drop(log);
-    image(&sim.disk())
+    sim.files().unwrap()
 }
 
 #[test]
@@ -281,7 +260,7 @@ fn holes_in_the_last_file_are_named_exactly_and_the_log_goes_on() {
         let mut sim = disk_of(&files);
         for number in &broken {
             let (path, at) = file_of(&files, &format!("record {number} "));
-            let current = image(&sim.disk());
+            let current = sim.files().unwrap();
             sim = changed(&current, &path, |bytes| bytes[at] ^= 0x10);
         }
         let mut expected: Vec<(u64, u64)> = Vec::new();
@@ -332,7 +311,7 @@ fn a_last_file_with_a_damaged_head_is_put_aside_and_not_removed() {
     assert!(!log.recovery().damaged.is_empty());
     assert_eq!(log.append(TypeNo(1), b"on").unwrap(), id(201), "no id is given twice");
     let aside = PathBuf::from(format!("{last}.damaged"));
-    assert!(image(&sim.disk()).iter().any(|(path, bytes)| *path == aside && bytes.len() == 4096));
+    assert!(sim.files().unwrap().iter().any(|(path, bytes)| *path == aside && bytes.len() == 4096));
     drop(log);
     let log = open(&sim.disk(), small(0)).unwrap();
     assert_eq!(log.read(id(201)).unwrap().unwrap().bytes, b"on");
@@ -348,13 +327,13 @@ fn parameters_that_are_not_those_of_the_files_remove_nothing() {
     log.trim_before(id(150)).unwrap();
     log.append(TypeNo(1), b"on").unwrap();
     drop(log);
-    let files = image(&sim.disk());
+    let files = sim.files().unwrap();
     for bit in 0..28 * 8 {
         let sim = changed(&files, "metadata", |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
         let opened = open(&sim.disk(), Options { parameters: None, ..small(0) });
         assert!(opened.is_err(), "bit {bit} of metadata");
         let is_data = |path: &Path| path.to_str().is_some_and(|path| path.contains("data."));
-        let left = image(&sim.disk());
+        let left = sim.files().unwrap();
         assert!(files.iter().filter(|(path, _)| is_data(path)).all(|file| left.contains(file)), "bit {bit}");
     }
 }

@@ -3,9 +3,10 @@
 
 use rtrans::Level;
 
-use crate::kit::{Random, seeds, setting, small};
+use crate::kit::{seeds, setting, small};
 use crate::oracle::Ended;
 use crate::world::{Op, World};
+use host::sim::Random;
 
 /// Steps over all seeds; `cargo xtask prove` asks for more.
 const STEPS: u64 = 120_000;

@@ -7,10 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use host::Clock;
-use host::sim::{Fault, SimDisk, Times};
+use host::sim::{Fault, Random, SimDisk, Times};
 use rtrans::{Batch, Error, Level, Log, Options, Threads, TransId, TypeNo, WhenFull};
 
-use crate::kit::{Random, id, seeds, small};
+use crate::kit::{id, seeds, small};
 
 /// How long a scene may take at most. Each takes less than a second.
 const PATIENCE: Duration = Duration::from_mins(2);

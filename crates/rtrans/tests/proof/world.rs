@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::{Duration, UNIX_EPOCH};
 
-use host::sim::{ManualClock, SimDisk};
+use host::sim::{ManualClock, Random, SimDisk};
 use rtrans::{
     Batch, Consumer, Consumers, Error, Follow, Level, Log, Options, Reader, Retention, Ticket, TransId,
     TypeNo,
 };
 
-use crate::kit::{Random, id};
+use crate::kit::id;
 use crate::oracle::{Ended, Oracle, Row};
 
 pub(crate) const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use host::sim::Random;
 use rtrans::{Log, TransId, TypeNo};
 use sealer::{Compaction, Line, Plan, Reading, compact};
 
@@ -11,22 +12,9 @@ use crate::world::{World, Wrong, plan, records};
 const WALKS: u64 = 60;
 const STEPS: usize = 60;
 
-/// Random numbers by seed, the same on every machine.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
-
 struct Walk {
     seed: u64,
-    dice: Dice,
+    dice: Random,
     world: World,
     plan: Plan,
     log: Option<Log>,
@@ -37,7 +25,7 @@ struct Walk {
 
 impl Walk {
     fn new(seed: u64) -> Walk {
-        let mut dice = Dice(seed);
+        let mut dice = Random::new(seed);
         let has_fields = dice.below(2) == 0;
         let finality = ["{ lag = 3 }", "'mark'"][usize::try_from(dice.below(2)).unwrap()];
         let numbering = if has_fields { "{ field = 'n' }" } else { "'one-per-block'" };
