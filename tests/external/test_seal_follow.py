@@ -145,3 +145,33 @@ def test_a_reader_that_follows_is_interrupted_with_all_that_it_read_in_one_docum
     assert reading.kill(signal.SIGINT) == 130
     assert [row["text"].encode() for row in json.loads(bytes(reading.out))] == line.appended
     assert f"{len(line.appended)} lines of blocks 0..={len(line.appended) - 1}" in reading.errors
+
+
+def test_a_block_is_found_in_its_chunk_or_at_the_head(line):
+    line.append(RECORDS_PER_CHUNK + 5)
+    line.seal()
+    ways = ["--plan", str(line.plan), "--log", str(line.place / "log")]
+    found = line.loghold.run("find", *ways, "7", "-o", "json").json()
+    [chunk] = found
+    assert (chunk["place"], chunk["first_transid"], chunk["last_transid"]) == ("chunk", 1, RECORDS_PER_CHUNK)
+    assert (line.place / "sealed" / chunk["path"] / "records.parquet").is_file()
+    [head] = line.loghold.run("find", *ways, str(RECORDS_PER_CHUNK), "-o", "json").json()
+    assert (head["place"], head["first_transid"], head["path"]) == ("head", RECORDS_PER_CHUNK + 1, None)
+    store = f"file://{line.place}/sealed"
+    assert line.loghold.run("find", store, "7", "-o", "json").json() == found
+    assert "--log look in the log" in line.loghold.run("find", store, str(RECORDS_PER_CHUNK), code=3).stderr
+    line.loghold.run("find", *ways, str(len(line.appended)), code=3)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("lag = 3", "lag = -3", ["line 5", "finality is", "0 or more"]),
+        ("[cut]", "[cutt]", ["cutt", "expected one of", "`cut`"]),
+        ('dataset = "trial"', "", ["text", "missing field `dataset`"]),
+    ],
+)
+def test_a_mistake_in_a_plan_is_told_in_one_line_that_names_it(line, right, wrong, told):
+    line.plan.write_text(line.plan.read_text().replace(right, wrong))
+    refused = line.seal(code=2).stderr
+    assert len(refused.splitlines()) == 1 and all(part in refused for part in told), refused

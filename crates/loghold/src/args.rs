@@ -128,6 +128,9 @@ pub(crate) enum Command {
     /// Read a dataset as one line: the sealed chunks, and behind them the log
     #[command(after_help = sealing::READ_HELP)]
     Read(sealing::ReadLineArguments),
+    /// Tell where the records of a block lie: in a sealed chunk, or still at the head, in the log
+    #[command(after_help = sealing::FIND_HELP)]
+    Find(sealing::FindArguments),
     /// Try a store before it is sealed into, and put its chunks together
     #[command(subcommand, arg_required_else_help = true)]
     Store(sealing::StoreCommand),

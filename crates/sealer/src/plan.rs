@@ -149,8 +149,7 @@ impl Plan {
     /// # Errors
     /// [`Error::Plan`], which names the key.
     pub fn parse(text: &str) -> Result<Plan, Error> {
-        let written: WrittenPlan =
-            toml::from_str(text).map_err(|error| Error::plan("text", error.to_string().trim_end()))?;
+        let written: WrittenPlan = toml::from_str(text).map_err(|error| unread(text, &error))?;
         written.check()
     }
 
@@ -204,28 +203,28 @@ struct WrittenCut {
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "it takes a number of bytes, or a text such as \"256MiB\"")]
 enum WrittenBytes {
     Number(u64),
     Text(String),
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "numbering is \"one-per-block\" or { field = \"name\" }")]
 enum WrittenNumbering {
     Name(String),
     Field { field: WrittenFields },
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "field is a name, or a list of names")]
 enum WrittenFields {
     One(String),
     Some(Vec<String>),
 }
 
 #[derive(Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "finality is \"mark\" or { lag = N }, N blocks, 0 or more")]
 enum WrittenFinality {
     Name(String),
     Lag { lag: u64 },
@@ -340,6 +339,19 @@ impl WrittenNumbering {
         let places = fields.iter().map(|field| path("numbering.field", field));
         places.collect::<Result<_, _>>().map(Numbering::Fields)
     }
+}
+
+/// In one line, with the line that is meant.
+fn unread(text: &str, error: &toml::de::Error) -> Error {
+    let reason = error.message().trim_end().replace('\n', ", ");
+    // What is missing has no line.
+    let span = error.span().filter(|_| !reason.starts_with("missing field"));
+    let Some(before) = span.and_then(|span| text.get(..span.start)) else {
+        return Error::plan("text", reason);
+    };
+    let number = before.matches('\n').count();
+    let line = text.lines().nth(number).unwrap_or_default().trim();
+    Error::plan(format!("line {}", number.saturating_add(1)), format!("`{line}`: {reason}"))
 }
 
 impl WrittenFinality {

@@ -1,4 +1,4 @@
-//! What `loghold seal`, `loghold read` and `loghold store` take: one definition for parsing, help and man pages.
+//! What `loghold seal`, `loghold find`, `loghold read` and `loghold store` take: one definition for parsing, help and man pages.
 //! Refuses to look at the world, as `args` does.
 
 use std::path::PathBuf;
@@ -70,6 +70,24 @@ pub(crate) struct ReadLineArguments {
     /// Go on with records to come
     #[arg(long, requires = "log")]
     pub(crate) follow: bool,
+}
+
+pub(crate) const FIND_HELP: &str = "\
+loghold find --plan plan.toml --log DIR 17         `chunk`, with its path in the store, or `head`: still in the log
+loghold find s3://bucket/prefix 17                 chunks alone
+What a hold has of it at hand: loghold chunk find. Exit codes: 3 when no record of the block is there.";
+
+#[derive(Debug, Args)]
+pub(crate) struct FindArguments {
+    /// The store of sealed chunks, unless --plan names it; and the block
+    #[arg(value_names = ["URL", "BLOCK"], num_args = 1..=2, required = true)]
+    pub(crate) words: Vec<String>,
+    /// The plan by which the dataset is sealed, or - for stdin
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) plan: Option<PathBuf>,
+    /// The directory of the log, to look behind the chunks
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "plan")]
+    pub(crate) log: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -34,6 +34,7 @@ pub(crate) fn run(arguments: Arguments) -> Outcome<Ending> {
         Command::Log(arguments) => log::run(arguments, &settings),
         Command::Seal(arguments) => sealing::seal::run(&arguments, &settings),
         Command::Read(arguments) => sealing::read::run(&arguments, &settings),
+        Command::Find(arguments) => sealing::find::run(&arguments, &settings),
         Command::Store(command) => sealing::store::run(&command, &settings),
         Command::Demo(arguments) => demo::run(&arguments, &settings),
         Command::Completions { shell } => completions::run(shell),

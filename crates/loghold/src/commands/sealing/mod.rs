@@ -1,6 +1,7 @@
-//! `loghold seal`, `read` and `store`: a log made into chunks, and both as one line.
+//! `loghold seal`, `find`, `read` and `store`: a log made into chunks, and both as one line.
 //! Refuses to keep anything between runs; the log and the store do.
 
+pub(crate) mod find;
 pub(crate) mod read;
 pub(crate) mod seal;
 pub(crate) mod store;
@@ -20,6 +21,16 @@ fn read_plan(path: &Path) -> Outcome<Plan> {
     let bytes = read_input(path, PLAN_BYTES_MAX)?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::usage("the plan is no text in UTF-8"))?;
     Ok(Plan::parse(&text)?)
+}
+
+/// The store, and the last word: `URL WORD`, or `WORD` alone where a plan names the store.
+fn named<'a>(words: &'a [String], plan: Option<&'a Plan>, word: &str) -> Outcome<(&'a str, &'a str)> {
+    match (words, plan) {
+        ([last], Some(plan)) => Ok((&plan.store, last)),
+        ([url, last], None) => Ok((url, last)),
+        ([_, _], Some(_)) => Err(Failure::usage("a URL and --plan: the plan names the store already")),
+        _ => Err(Failure::usage(format!("name the store: URL {word}, or --plan FILE {word}"))),
+    }
 }
 
 /// A chunk that was sealed. Its fields are an interface.

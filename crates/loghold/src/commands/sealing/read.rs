@@ -9,7 +9,7 @@ use rtrans::{Reader, Record};
 use sealer::{Covered, Line, Reading, Store, time_text};
 use serde_json::{Value, json};
 
-use super::read_plan;
+use super::{named, read_plan};
 use crate::args::OutputFormat;
 use crate::args::sealing::ReadLineArguments;
 use crate::block_range::{parse_block, parse_block_range, show_block_ranges};
@@ -46,18 +46,7 @@ pub(crate) fn run(arguments: &ReadLineArguments, settings: &Settings) -> Outcome
 
 fn open(arguments: &ReadLineArguments) -> Outcome<(Reading, Range<u64>)> {
     let plan = arguments.plan.as_deref().map(read_plan).transpose()?;
-    let (url, range) = match (arguments.words.as_slice(), &plan) {
-        ([range], Some(plan)) => (&plan.store, range),
-        ([url, range], None) => (url, range),
-        ([_, _], Some(_)) => {
-            return Err(Failure::usage("a URL and --plan: the plan names the store already"));
-        }
-        _ => {
-            return Err(Failure::usage(
-                "name the store and the blocks: loghold read URL RANGE, or --plan FILE RANGE",
-            ));
-        }
-    };
+    let (url, range) = named(&arguments.words, plan.as_ref(), "RANGE")?;
     let blocks = blocks(range)?;
     let store = Store::open(url)?;
     let log = arguments.log.as_ref().map(Reader::open).transpose().map_err(sealer::Error::from)?;
