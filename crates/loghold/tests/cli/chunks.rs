@@ -8,22 +8,6 @@ use serde_json::Value;
 
 use crate::program::{Program, Run, Served, damage, descriptor, ended, id_of, read, remove, send_signal};
 
-/// Chunks 1, 2 and 3 of `trial`: blocks 0..10, 10..20 and 30..40.
-fn with_three_chunks() -> Program {
-    let program = Program::new();
-    let descriptors: Vec<String> = [(1, 0, 10), (2, 10, 20), (3, 30, 40)]
-        .into_iter()
-        .map(|(byte, start, end)| {
-            let file = program.write(&format!("source/{byte}.parquet"), [byte; 1_000]);
-            descriptor(byte, start, end, &format!("file://{}#size=1000", file.display()))
-        })
-        .collect();
-    program.write("chunks.jsonl", descriptors.join("\n"));
-    let run = program.run(&["chunk", "get", "chunks.jsonl", "--allow-files"]);
-    assert_eq!(run.code, 0, "{run:?}");
-    program
-}
-
 fn states(run: &Run) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_string();
     run.json().as_array().unwrap().iter().map(|row| (text(&row["id"]), text(&row["state"]))).collect()
@@ -31,7 +15,7 @@ fn states(run: &Run) -> Vec<(String, String)> {
 
 #[test]
 fn what_was_got_is_listed_in_order_of_blocks() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     let ready = |byte: u8| (id_of(byte), "ready".to_string());
     assert_eq!(states(&program.run(&["chunk", "ls", "--json"])), [ready(1), ready(2), ready(3)]);
     let lines = program.run(&["chunk", "ls", "-o", "jsonl", "--dataset", "trial", "--state", "ready"]).stdout;
@@ -43,7 +27,7 @@ fn what_was_got_is_listed_in_order_of_blocks() {
 
 #[test]
 fn getting_the_same_again_changes_nothing_and_other_content_is_refused() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     assert_eq!(program.run(&["chunk", "get", "chunks.jsonl", "--allow-files"]).code, 0);
     let other = descriptor(1, 0, 11, "file:///nowhere");
     let run = program.run_with(&["chunk", "get", "-"], &other);
@@ -56,7 +40,7 @@ fn getting_the_same_again_changes_nothing_and_other_content_is_refused() {
 
 #[test]
 fn a_block_is_found_with_its_path_and_id() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     let run = program.run(&["chunk", "find", "trial", "19"]);
     assert_eq!(run.code, 0, "{run:?}");
     let (path, id) = run.stdout.trim_end().split_once("  ").unwrap();
@@ -69,7 +53,7 @@ fn a_block_is_found_with_its_path_and_id() {
 
 #[test]
 fn what_is_not_here_ends_with_3_and_says_what_is() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     for (arguments, words) in [
         (&["chunk", "find", "trial", "25"][..], "hint: at hand are blocks 0..20, 30..40"),
         (&["chunk", "why", "trial", "25"], "hint: at hand are blocks"),
@@ -92,7 +76,7 @@ fn what_is_not_here_ends_with_3_and_says_what_is() {
 
 #[test]
 fn the_files_of_a_range_are_printed_and_gaps_end_with_4() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     let whole = program.run(&["chunk", "files", "trial", "--blocks", "5..=15", "--table", "blocks"]);
     assert_eq!(whole.code, 0, "{whole:?}");
     let contents: Vec<u8> = whole.stdout.lines().map(|path| read(path.as_ref())[0]).collect();
@@ -106,7 +90,7 @@ fn the_files_of_a_range_are_printed_and_gaps_end_with_4() {
 
 #[test]
 fn waiting_for_what_is_here_ends_at_once_and_for_what_nobody_fetches_too() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     assert_eq!(program.run(&["chunk", "wait", "trial", "0..20"]).code, 0);
     let run = program.run(&["chunk", "wait", "trial", "0..40", "--timeout", "1h"]);
     assert_eq!(run.code, 4);
@@ -119,7 +103,7 @@ fn waiting_for_what_is_here_ends_at_once_and_for_what_nobody_fetches_too() {
 
 #[test]
 fn why_tells_all_of_a_chunk() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     let run = program.run(&["chunk", "why", "0x0202"]);
     assert_eq!(run.code, 0);
     for line in [
@@ -135,7 +119,7 @@ fn why_tells_all_of_a_chunk() {
 
 #[test]
 fn removing_takes_whole_chunks_only() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     let run = program.run(&["chunk", "rm", "--dataset", "trial", "--blocks", "5..40", "--json"]);
     assert_eq!(run.code, 0, "{run:?}");
     let removed = |byte: u8| (id_of(byte), "removed".to_string());
@@ -149,7 +133,7 @@ fn removing_takes_whole_chunks_only() {
 
 #[test]
 fn a_damaged_chunk_is_healed_from_its_source() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     let file = program.run(&["chunk", "files", "trial", "--blocks", "0..10"]).stdout;
     damage(file.trim_end().as_ref());
     let run = program.run(&["chunk", "verify", "--json", "--allow-files"]);
@@ -164,7 +148,7 @@ fn a_damaged_chunk_is_healed_from_its_source() {
 
 #[test]
 fn a_damaged_chunk_whose_source_is_gone_ends_with_5() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     let file = program.run(&["chunk", "files", "trial", "--blocks", "0..10"]).stdout;
     damage(file.trim_end().as_ref());
     remove(&program.path("source/1.parquet"));
@@ -180,7 +164,7 @@ fn a_damaged_chunk_whose_source_is_gone_ends_with_5() {
 
 #[test]
 fn a_data_directory_has_one_owner_at_a_time() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     let origin = Served::start(&[("slow", 10)]);
     origin.origin.set_fault("slow", Plan::always(Fault::Hang));
     program.write("slow.json", descriptor(9, 50, 60, &origin.url("slow")));

@@ -7,26 +7,6 @@ use serde_json::Value;
 
 use crate::program::{Program, Run, descriptor, ended, id_of, read, send_signal};
 
-/// Chunks 1, 2 and 3 of `trial`: blocks 0..10, 10..20 and 30..40.
-fn with_three_chunks() -> Program {
-    let program = Program::new();
-    let descriptors: Vec<String> = [(1, 0, 10), (2, 10, 20), (3, 30, 40)]
-        .into_iter()
-        .map(|(byte, start, end)| {
-            let file = program.write(&format!("source/{byte}.parquet"), [byte; 1_000]);
-            descriptor(byte, start, end, &format!("file://{}#size=1000", file.display()))
-        })
-        .collect();
-    program.write("chunks.jsonl", descriptors.join("\n"));
-    get(&program);
-    program
-}
-
-fn get(program: &Program) {
-    let run = program.run(&["chunk", "get", "chunks.jsonl", "--allow-files"]);
-    assert_eq!(run.code, 0, "{run:?}");
-}
-
 fn leases(program: &Program) -> Value {
     program.run(&["lease", "ls", "--json"]).json()
 }
@@ -37,7 +17,7 @@ fn with(program: &Program, script: &str) -> Run {
 
 #[test]
 fn a_lease_is_taken_listed_renewed_and_broken() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     let taken =
         program.run(&["lease", "new", "trial", "0..20", "--name", "spring", "--owner", "me", "--json"]);
     assert_eq!(taken.code, 0, "{taken:?}");
@@ -76,7 +56,7 @@ fn a_lease_is_taken_listed_renewed_and_broken() {
 
 #[test]
 fn files_that_are_printed_with_a_lease_stay_when_their_chunks_are_removed() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     let run = program.run(&["files", "trial", "--blocks", "0..20", "--lease", "1h", "--json"]);
     assert_eq!(run.code, 0, "{run:?}");
     let files = run.json();
@@ -95,7 +75,7 @@ fn files_that_are_printed_with_a_lease_stay_when_their_chunks_are_removed() {
 
 #[test]
 fn a_command_finds_its_files_and_they_stay_while_it_removes_their_chunks() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     let binary = env!("CARGO_BIN_EXE_loghold");
     let script = format!(
         "set -e; {binary} -q chunk rm --dataset trial; {binary} -q chunk ls --state ready; {binary} lease ls --json; \
@@ -112,7 +92,7 @@ fn a_command_finds_its_files_and_they_stay_while_it_removes_their_chunks() {
 
 #[test]
 fn the_list_for_engines_is_a_file_that_goes_with_the_command() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     let run =
         with(&program, "echo $LOGHOLD_FILES_JSON $LOGHOLD_LEASE $LOGHOLD_DATA_DIR; cat $LOGHOLD_FILES_JSON");
     let (words, json) = run.stdout.split_once('\n').unwrap();
@@ -126,7 +106,7 @@ fn the_list_for_engines_is_a_file_that_goes_with_the_command() {
 
 #[test]
 fn the_code_of_the_command_is_passed_on() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     for (words, code) in [
         (&["true"][..], 0),
         (&["false"], 1),
@@ -143,7 +123,7 @@ fn the_code_of_the_command_is_passed_on() {
 
 #[test]
 fn what_keeps_a_command_from_running_is_said() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     for (arguments, code, words) in [
         (&["with", "trial", "0..40", "--", "touch", "ran"][..], 4, "blocks 20..30 of trial are not at hand"),
         (&["with", "trial", "20..30", "--allow-gaps", "--", "touch", "ran"], 4, "20..30"),
@@ -169,7 +149,7 @@ fn what_keeps_a_command_from_running_is_said() {
 #[test]
 fn a_signal_reaches_the_command_and_its_code_comes_back() {
     for (signal, code) in [("INT", 42), ("TERM", 43)] {
-        let program = with_three_chunks();
+        let program = Program::with_three_chunks();
         let script = "trap 'exit 42' INT; trap 'exit 43' TERM; echo up; while :; do sleep 0.05; done";
         let mut child = program.start(&["with", "trial", "0..20", "--", "sh", "-c", script]);
         let mut line = String::new();
@@ -186,7 +166,7 @@ fn a_signal_reaches_the_command_and_its_code_comes_back() {
 
 #[test]
 fn the_lease_is_renewed_while_the_command_runs() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     let binary = env!("CARGO_BIN_EXE_loghold");
     let expires =
         format!("{binary} lease ls --json | grep -o '\"expires_unix_ms\": [0-9]*' | tr -dc 0-9; echo");
@@ -201,7 +181,7 @@ fn the_lease_is_renewed_while_the_command_runs() {
 
 #[test]
 fn a_lease_that_is_broken_under_a_command_is_said_and_the_command_goes_on() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     let binary = env!("CARGO_BIN_EXE_loghold");
     // The next renewal comes within a second.
     let script = format!("{binary} -q lease break $LOGHOLD_LEASE > broken; sleep 2; exit 7");
@@ -212,7 +192,7 @@ fn a_lease_that_is_broken_under_a_command_is_said_and_the_command_goes_on() {
 
 #[test]
 fn a_directory_that_another_process_owns_is_waited_for_when_asked() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     program.write("source/slow.parquet", vec![9; 40_000]);
     let path = program.path("source/slow.parquet");
     program.write("slow.json", descriptor(9, 50, 60, &format!("file://{}", path.display())));
@@ -233,7 +213,7 @@ fn a_directory_that_another_process_owns_is_waited_for_when_asked() {
 
 #[test]
 fn what_engines_are_given_names_the_directory_and_inside_of_with_its_files() {
-    let program = with_three_chunks();
+    let program = Program::with_three_chunks();
     let root = program.path("data").display().to_string();
     for engine in ["duckdb", "polars", "datafusion"] {
         let run = program.run(&["sql-init", engine]);

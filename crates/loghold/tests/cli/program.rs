@@ -40,6 +40,22 @@ impl Program {
         Program { dir: tempfile::tempdir().unwrap() }
     }
 
+    /// With chunks 1, 2 and 3 of `trial`: blocks 0..10, 10..20 and 30..40, described in `chunks.jsonl`.
+    pub(crate) fn with_three_chunks() -> Program {
+        let program = Program::new();
+        let descriptors: Vec<String> = [(1, 0, 10), (2, 10, 20), (3, 30, 40)]
+            .into_iter()
+            .map(|(byte, start, end)| {
+                let file = program.write(&format!("source/{byte}.parquet"), [byte; 1_000]);
+                descriptor(byte, start, end, &format!("file://{}#size=1000", file.display()))
+            })
+            .collect();
+        program.write("chunks.jsonl", descriptors.join("\n"));
+        let run = program.run(&["chunk", "get", "chunks.jsonl", "--allow-files"]);
+        assert_eq!(run.code, 0, "{run:?}");
+        program
+    }
+
     /// A path beside the data directory.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
