@@ -161,7 +161,11 @@ impl Depot {
         remove(&self.disk, path)?;
         // Not synced: it is derived, carries checksums, and is made again when a crash takes it.
         let file = self.disk.create_file(path)?;
-        write_pieces(&file, &bytes, 0)?;
+        if let Err(error) = write_pieces(&file, &bytes, 0) {
+            // Half an index would look like a damaged one, and none is made again at the next start.
+            drop(self.disk.remove_file(path));
+            return Err(error);
+        }
         if let Some(index) = IndexFile::open(&self.disk, path, segment.expected()) {
             segment.seal(index);
         }

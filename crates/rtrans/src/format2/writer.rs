@@ -1,12 +1,15 @@
 //! The writing side of format 2: batches go to the end of the last data file, and a sync makes them durable.
 //! Refuses to decide when: whoever leads a group commit owns it, and calls it.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use host::{Clock, Disk, File};
 
 use super::batch::{self, BatchHead, Stamp};
 use super::depot::{Chore, Depot, WRITE_BYTES, write_pieces};
+use super::index_file::index_path;
 use super::recover::{self, Found};
 use super::segment::Segment;
 use super::segment_head::SegmentHead;
@@ -273,7 +276,7 @@ impl Writer {
         }
         // A crash may have left files in front of one that is gone already.
         numbers.extend(gone.into_iter().rev().filter(|number| *number < kept));
-        let mut is_new = std::collections::BTreeSet::new();
+        let mut is_new = BTreeSet::new();
         numbers.retain(|number| is_new.insert(*number));
         if !numbers.is_empty() {
             self.chores.push(Chore::Retire(numbers));
@@ -287,9 +290,23 @@ impl Writer {
 
     /// Full files whose index never got to disk have it written; whether it is right is seen when it is used.
     fn note_missing_indexes(&mut self, slots: &[Arc<Slot>]) {
-        let full = slots.split_last().map_or(&[][..], |(_, full)| full);
-        for segment in full.iter().filter_map(|slot| slot.get()) {
-            self.chores.push(Chore::Index(Arc::clone(segment)));
+        let per_dir = self.parameters.index_file_num_per_dir;
+        let mut listed = (None, BTreeSet::new());
+        for (slot, behind) in slots.iter().zip(slots.iter().skip(1)) {
+            if let Some(segment) = slot.get() {
+                self.chores.push(Chore::Index(Arc::clone(segment)));
+                continue;
+            }
+            let path = index_path(slot.head.number, per_dir);
+            let dir = path.parent().map(Path::to_owned);
+            if listed.0 != dir {
+                let entries = dir.as_deref().and_then(|dir| self.disk.list(dir).ok()).unwrap_or_default();
+                listed = (dir, entries.into_iter().map(|entry| entry.name).collect());
+            }
+            if path.file_name().is_some_and(|name| !listed.1.contains(name)) {
+                // It is among the doubtful ones once it is open. What is damaged is told by who reads it.
+                drop(self.shelf.open(slot, behind.head.first).map(Arc::clone));
+            }
         }
     }
 

@@ -248,3 +248,25 @@ fn a_position_that_finds_no_room_leaves_no_file_that_looks_damaged() {
         assert!(check_on(&sim.disk()).unwrap().list.is_empty(), "call {call}: {committed:?}");
     }
 }
+
+#[test]
+fn an_index_that_finds_no_room_leaves_no_file_that_looks_damaged() {
+    let mut refused = 0;
+    // More calls than are made while two files become full and are indexed.
+    for call in 1..120 {
+        let sim = SimDisk::new(1);
+        let log = open(&sim);
+        sim.fail_call(sim.calls() + call, Fault::Enospc, Times::Once);
+        for number in 0..30 {
+            refused += u32::from(log.append(TypeNo(1), &[number; 300]).is_err());
+        }
+        drop(log);
+        // A call that was not made does not fail later.
+        sim.kill();
+        // The next start makes what is missing.
+        open(&sim).close().unwrap();
+        let findings = check_on(&sim.disk()).unwrap().list;
+        assert!(findings.is_empty(), "call {call}: {findings:?}");
+    }
+    assert!(refused > 0, "no call failed");
+}
