@@ -9,6 +9,7 @@ use host::{Disk, File};
 
 use super::index_file::{self, IndexFile, index_path};
 use super::segment::{Segment, data_path};
+use super::shelf::{Shelf, Slot};
 use crate::error::Error;
 use crate::parameters::Parameters;
 
@@ -33,6 +34,8 @@ pub(crate) struct Spare {
 pub(crate) enum Chore {
     /// Write the index of a full data file.
     Index(Arc<Segment>),
+    /// Read a full data file, whose records end before `end`, and write the index that it has lost.
+    Reindex { shelf: Arc<Shelf>, slot: Arc<Slot>, end: u64 },
     /// Prepare the data file with this number; zeroed, so that a sync of it writes no metadata.
     Prepare { number: u64, is_zeroed: bool },
     /// Remove these data files and their indexes, or keep some to be used again.
@@ -111,6 +114,7 @@ impl Depot {
     pub(crate) fn do_chore(&self, chore: Chore) -> Result<(), Error> {
         match chore {
             Chore::Index(segment) => self.write_index(&segment),
+            Chore::Reindex { shelf, slot, end } => self.write_index(shelf.open(&slot, end)?),
             Chore::Prepare { number, is_zeroed } => self.prepare(number, is_zeroed),
             Chore::Retire(numbers) => self.retire(&numbers),
         }
@@ -162,7 +166,7 @@ impl Depot {
         // Not synced: it is derived, carries checksums, and is made again when a crash takes it.
         let file = self.disk.create_file(path)?;
         if let Err(error) = write_pieces(&file, &bytes, 0) {
-            // Half an index would look like a damaged one, and none is made again at the next start.
+            // Half an index would look like a damaged one; one that is missing is made at the next start.
             drop(self.disk.remove_file(path));
             return Err(error);
         }

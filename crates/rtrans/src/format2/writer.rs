@@ -304,8 +304,12 @@ impl Writer {
                 listed = (dir, entries.into_iter().map(|entry| entry.name).collect());
             }
             if path.file_name().is_some_and(|name| !listed.1.contains(name)) {
-                // It is among the doubtful ones once it is open. What is damaged is told by who reads it.
-                drop(self.shelf.open(slot, behind.head.first).map(Arc::clone));
+                // The file is read by who does the chore: a start takes no longer for it.
+                self.chores.push(Chore::Reindex {
+                    shelf: Arc::clone(&self.shelf),
+                    slot: Arc::clone(slot),
+                    end: behind.head.first,
+                });
             }
         }
     }
