@@ -57,10 +57,10 @@ class Line:
 
     def read(self):
         """The payloads of the whole line, over chunks and log."""
-        until = len(self.appended)
-        run = self.loghold.run("read", "--plan", str(self.plan), "--log", str(self.place / "log"), f"0..{until}")
+        end = len(self.appended)
+        run = self.loghold.run("read", "--plan", str(self.plan), "--log", str(self.place / "log"), f"0..{end}")
         lines = [json.loads(line) for line in run.stdout.splitlines()]
-        assert [line["block"] for line in lines] == list(range(until)), "a hole or a repeat"
+        assert [line["block"] for line in lines] == list(range(end)), "a hole or a repeat"
         return [line["text"].encode() for line in lines]
 
     def sealed(self):

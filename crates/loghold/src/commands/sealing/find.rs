@@ -37,7 +37,10 @@ pub(crate) fn run(arguments: &FindArguments, settings: &Settings) -> Outcome<Exi
     let log = arguments.log.as_ref().map(Reader::open).transpose().map_err(sealer::Error::from)?;
     let found = match in_chunk(&store, block)? {
         Some(found) => Some(found),
-        None => in_head(&store, plan.zip(log), block)?,
+        None => match plan.zip(log) {
+            Some(head) => in_head(&store, head, block)?,
+            None => None,
+        },
     };
     let Some(found) = found else {
         let nowhere = format!("no record of block {block} is in a chunk{}", or_log(arguments));
@@ -68,8 +71,8 @@ fn in_chunk(store: &Store, block: u64) -> Outcome<Option<Found>> {
     }))
 }
 
-fn in_head(store: &Store, head: Option<(Plan, Reader)>, block: u64) -> Outcome<Option<Found>> {
-    let mut reading = Reading::new(store, head, block..block.saturating_add(1));
+fn in_head(store: &Store, head: (Plan, Reader), block: u64) -> Outcome<Option<Found>> {
+    let mut reading = Reading::new(store, Some(head), block..block.saturating_add(1));
     let mut ids: Option<(TransId, TransId)> = None;
     while let Some(line) = reading.next_within(Duration::ZERO)? {
         if let Line::Record { record: rtrans::Record { id, .. }, .. } | Line::Row { id, .. } = line {
