@@ -52,4 +52,4 @@ pub use plan::{Columns, Finality, Layout, Numbering, Parent, Plan, Retain, Table
 pub use reading::Reading;
 pub use sealer::{Sealer, Source, Step};
 pub use store::{Checked, Store};
-pub use time_text::time_text;
+pub use time_text::{time_of_text, time_text};

@@ -9,6 +9,7 @@ use arrow_array::types::{
 };
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, TimeUnit};
+use chrono::{DateTime, Utc};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use rtrans::{Record, TransId, TypeNo};
 use serde_json::{Map, Value};
@@ -20,7 +21,7 @@ use crate::manifest::{FileKind, Manifest};
 use crate::parquet_file;
 use crate::plan::{BLOCK_NUMBER, TRANSID};
 use crate::store::Store;
-use crate::time_text::rfc3339_of_micros;
+use crate::time_text::rfc3339;
 use crate::verify::read_file;
 
 /// The rows of one chunk.
@@ -147,6 +148,11 @@ fn time_of(micros: i64) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_micros(u64::try_from(micros).ok()?))
 }
 
+/// As a text; any number was sealed, so one that no calendar has is shown as it is.
+fn time_value(time: Option<DateTime<Utc>>, count: i64) -> Value {
+    time.map_or_else(|| Value::from(count), |time| Value::from(rfc3339(time)))
+}
+
 /// A cell as JSON: bytes as `0x` and digits, times as of RFC 3339.
 fn value(column: &dyn Array, row: usize) -> Option<Value> {
     if row >= column.len() {
@@ -166,10 +172,11 @@ fn value(column: &dyn Array, row: usize) -> Option<Value> {
         DataType::LargeBinary => Value::from(format!("0x{}", hex(column.as_binary_opt::<i64>()?.value(row)))),
         DataType::Timestamp(TimeUnit::Millisecond, _) => {
             let millis = column.as_primitive_opt::<TimestampMillisecondType>()?.value(row);
-            Value::from(rfc3339_of_micros(millis.checked_mul(1000)?))
+            time_value(DateTime::from_timestamp_millis(millis), millis)
         }
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            Value::from(rfc3339_of_micros(column.as_primitive_opt::<TimestampMicrosecondType>()?.value(row)))
+            let micros = column.as_primitive_opt::<TimestampMicrosecondType>()?.value(row);
+            time_value(DateTime::from_timestamp_micros(micros), micros)
         }
         _ => return None,
     })
