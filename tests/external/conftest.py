@@ -15,7 +15,7 @@ import pytest
 import real_chunks
 from hold import Hold
 from origin import Origin
-from servers import Moto, S3sFs
+from servers import Garage, Moto, S3sFs
 
 
 def pytest_configure(config):
@@ -84,6 +84,15 @@ def s3s_fs(place):
     if shutil.which("s3s-fs") is None:
         pytest.skip("s3s-fs is not on PATH")
     server = S3sFs(place / "s3s-fs")
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def garage(place):
+    if shutil.which("garage") is None:
+        pytest.skip("garage is not on PATH")
+    server = Garage(place / "garage")
     yield server
     server.close()
 

@@ -1,4 +1,4 @@
-"""Real servers for the tests: nginx, moto and s3s-fs, each on a free port of the loopback address.
+"""Real servers for the tests: nginx, moto, s3s-fs and Garage, each on a free port of the loopback address.
 
 Refuses to outlive a test, and to listen anywhere else.
 """
@@ -95,14 +95,15 @@ class S3Server:
     """What the tests need of any S3 server."""
 
     endpoint = None
+    access_key, secret_key = ACCESS_KEY, SECRET_KEY
 
     def variables(self):
         """What tells the program where the server is."""
         return {
             "AWS_ENDPOINT": self.endpoint,
             "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": ACCESS_KEY,
-            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
             "AWS_REGION": REGION,
         }
 
@@ -111,8 +112,8 @@ class S3Server:
             "s3",
             endpoint_url=self.endpoint,
             region_name=REGION,
-            aws_access_key_id=ACCESS_KEY,
-            aws_secret_access_key=SECRET_KEY,
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
             config=botocore.config.Config(s3={"addressing_style": "path"}, proxies={}),
         )
         client.create_bucket(Bucket=bucket)
@@ -146,6 +147,54 @@ class S3sFs(S3Server):
         words += ["--access-key", ACCESS_KEY, "--secret-key", SECRET_KEY, str(root)]
         self._process = Process(words, port, home / "log")
         self.endpoint = f"http://127.0.0.1:{port}"
+
+    def close(self):
+        self._process.close()
+
+
+class Garage(S3Server):
+    """Garage, a cluster of one node."""
+
+    # It takes keys of its own form only.
+    access_key, secret_key = "GK" + "01" * 12, "02" * 32
+
+    def __init__(self, home):
+        self._program = shutil.which("garage")
+        assert self._program, "garage is not installed"
+        home.mkdir(parents=True)
+        rpc, api = free_port(), free_port()
+        self._config = home / "garage.toml"
+        self._config.write_text(
+            f"""metadata_dir = "{home}/meta"
+            data_dir = "{home}/data"
+            db_engine = "sqlite"
+            replication_factor = 1
+            rpc_bind_addr = "127.0.0.1:{rpc}"
+            rpc_public_addr = "127.0.0.1:{rpc}"
+            rpc_secret = "{"03" * 32}"
+            [s3_api]
+            s3_region = "{REGION}"
+            api_bind_addr = "127.0.0.1:{api}"
+            root_domain = ".s3.garage"
+            """
+        )
+        self._process = Process([self._program, "-c", str(self._config), "server"], api, home / "log")
+        try:
+            node = self._run("node", "id", "-q").split("@")[0]
+            self._run("layout", "assign", "-z", "here", "-c", "1G", node)
+            self._run("layout", "apply", "--version", "1")
+            self._run("key", "import", "--yes", "-n", "tests", self.access_key, self.secret_key)
+            self._run("key", "allow", "--create-bucket", self.access_key)
+        except BaseException:
+            self.close()
+            raise
+        self.endpoint = f"http://127.0.0.1:{api}"
+
+    def _run(self, *words):
+        words = [self._program, "-c", str(self._config), *words]
+        run = subprocess.run(words, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        assert run.returncode == 0, f"{words}: {run.stderr}"
+        return run.stdout
 
     def close(self):
         self._process.close()

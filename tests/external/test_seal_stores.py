@@ -1,7 +1,7 @@
 """Stores that are sealed into: one that keeps the first of several writers is taken, one that does not is refused.
 
-Refuses to trust one server alone: moto enforces conditions, s3s-fs lets two of many writers win at times, and moto behind
-a proxy that drops the condition is what Garage and rclone are: every writer wins.
+Refuses to trust one server alone: moto enforces conditions, s3s-fs lets two of many writers win at times; with Garage, and
+with moto behind a proxy that drops the condition, every writer wins.
 """
 
 import http.client
@@ -139,6 +139,10 @@ def test_a_store_that_ignores_conditional_put_is_refused_and_nothing_is_sealed(b
 
 def test_s3s_fs_whose_race_has_two_winners_is_refused(binary, place, s3s_fs, dice):
     check_refused(binary, s3s_fs, place, dice)
+
+
+def test_garage_that_knows_no_conditions_is_refused(binary, place, garage, dice):
+    check_refused(binary, garage, place, dice)
 
 
 def test_a_plan_with_a_mistake_names_the_key(binary, place):

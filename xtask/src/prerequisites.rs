@@ -38,7 +38,7 @@ enum Install {
     /// Packages of `PyPI`, into a virtual environment of our own.
     PyPi,
     /// A program from the Rust registry, into the target directory.
-    Cargo { name: &'static str, version: &'static str, features: &'static str },
+    Cargo { name: &'static str, version: &'static str, options: &'static [&'static str] },
 }
 
 /// One row of the table.
@@ -56,7 +56,7 @@ const TABLE: &[Prerequisite] = &[
         what: "cargo-nextest",
         gate: Gate::Tests,
         probe: Probe::Succeeds(&["cargo", "nextest", "--version"]),
-        install: Install::Cargo { name: "cargo-nextest", version: "0.9.143", features: "" },
+        install: Install::Cargo { name: "cargo-nextest", version: "0.9.143", options: &[] },
     },
     Prerequisite {
         what: "nginx",
@@ -92,7 +92,23 @@ const TABLE: &[Prerequisite] = &[
         what: "s3s-fs",
         gate: Gate::External,
         probe: Probe::Succeeds(&["s3s-fs", "--version"]),
-        install: Install::Cargo { name: "s3s-fs", version: "0.14.1", features: "binary" },
+        install: Install::Cargo { name: "s3s-fs", version: "0.14.1", options: &["--features", "binary"] },
+    },
+    Prerequisite {
+        what: "garage",
+        gate: Gate::External,
+        probe: Probe::Succeeds(&["garage", "--version"]),
+        // Unoptimised: it answers a few dozen requests, and is the largest of all builds here.
+        install: Install::Cargo {
+            name: "garage",
+            version: "2.5.0",
+            options: &[
+                "--debug",
+                "--config=profile.dev.debug=false",
+                "--no-default-features",
+                "--features=bundled-libs,sqlite",
+            ],
+        },
     },
 ];
 
@@ -181,18 +197,10 @@ impl Toolbox {
                 tools::run(command.env("DEBIAN_FRONTEND", "noninteractive"))
             }
             Install::PyPi => self.install_python_packages(),
-            Install::Cargo { name, version, features } => {
+            Install::Cargo { name, version, options } => {
                 let build = self.tools.join("build");
                 let mut command = tools::cargo(&self.root);
-                command.args([
-                    "install",
-                    "--quiet",
-                    "--locked",
-                    "--version",
-                    version,
-                    "--features",
-                    features,
-                ]);
+                command.args(["install", "--quiet", "--locked", "--version", version]).args(options);
                 command.arg("--root").arg(&self.tools).arg("--target-dir").arg(&build).arg(name);
                 tools::run(&mut command)?;
                 files::remove(&build)
@@ -222,10 +230,9 @@ impl Toolbox {
                 let make = format!("python3 -m venv {0} && {0}/bin/pip install -r", venv.display());
                 format!("{make} {PYTHON_REQUIREMENTS} && cp {PYTHON_REQUIREMENTS} {}", venv.display())
             }
-            Install::Cargo { name, version, features } => {
-                let features =
-                    if features.is_empty() { String::new() } else { format!(" --features {features}") };
-                format!("cargo install --locked {name}@{version}{features} --root {}", self.tools.display())
+            Install::Cargo { name, version, options } => {
+                let options = options.join(" ");
+                format!("cargo install --locked {name}@{version} {options} --root {}", self.tools.display())
             }
         }
     }
