@@ -8,6 +8,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use rustix::io::Errno;
+
 use crate::file::File;
 use crate::lock::{DirLock, LockError};
 use crate::media::{Media, Onto, Open};
@@ -216,6 +218,21 @@ impl Disk {
 /// The same error with what was tried and where; its kind stays, the original is its source.
 pub(crate) fn failed(what: &'static str, path: &Path, cause: io::Error) -> io::Error {
     failed_at(what, path.display().to_string(), cause)
+}
+
+/// Whether a call failed because the process, or the system, has no file handles left: nothing was done then.
+///
+/// The log needs it: such a call may be made again, unlike a sync that failed.
+pub fn lacks_handles(error: &io::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let code = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+        if code.is_some_and(|code| [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error).contains(&code)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn failed_at(what: &'static str, place: String, cause: io::Error) -> io::Error {

@@ -40,7 +40,7 @@ pub mod sim;
 mod watch;
 
 pub use clock::{Clock, TimeSource};
-pub use disk::{Disk, Entry, Kind, Space, Stat};
+pub use disk::{Disk, Entry, Kind, Space, Stat, lacks_handles};
 pub use file::File;
 pub use lock::{DirLock, LockError};
 pub use map::Map;

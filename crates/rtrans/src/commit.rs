@@ -291,7 +291,8 @@ impl Commit {
                 Err(failure.unwrap_or(Error::Closed))
             }
         };
-        if let Err(Error::Io(error)) = &done {
+        // What a visit does has steps: one that fails for want of a handle may have left some of them.
+        if let Err(Error::Io(error) | Error::NoHandles(error)) = &done {
             queue.failure.get_or_insert_with(|| Error::Poisoned(Arc::clone(error)));
         }
         queue.renumber();
@@ -483,7 +484,7 @@ impl Commit {
             let queue = self.queue();
             self.is_pending.store(!queue.is_empty(), Ordering::Release);
         }
-        let is_clean = error.as_ref().is_none_or(|error| matches!(error, Error::DiskFull(_)));
+        let is_clean = error.as_ref().is_none_or(Error::is_harmless);
         if level == Level::Disk && is_clean {
             let began = self.clock.monotonic();
             if let Err(failed) = store.sync() {
@@ -492,11 +493,7 @@ impl Commit {
             synced = self.clock.monotonic().saturating_sub(began);
             self.counters.note_sync(seats.len(), synced);
         }
-        let upto = if error.as_ref().is_none_or(|error| matches!(error, Error::DiskFull(_))) {
-            store.next()
-        } else {
-            0
-        };
+        let upto = if error.as_ref().is_none_or(Error::is_harmless) { store.next() } else { 0 };
         // Behind the sync: it never promises too much.
         drop(self.tail.tell(&store.tail()));
         let chores = store.take_chores();
@@ -514,7 +511,7 @@ impl Commit {
             queue.bytes = 0;
             drop(batches);
             is_trusted |= std::mem::take(&mut queue.is_trusted);
-            if is_trusted && let Error::DiskFull(_) = error {
+            if is_trusted && error.is_harmless() {
                 queue.untold = Some(error.clone());
             }
             later = Some((round, seats));
@@ -590,7 +587,7 @@ impl Commit {
     }
 }
 
-/// Every failure but a full disk is final: what reached the disk is not known any more.
+/// Every failure is final but those that left the log as it was: what reached the disk is not known any more.
 fn poison(error: Error) -> Error {
     match error {
         Error::Io(error) => Error::Poisoned(error),

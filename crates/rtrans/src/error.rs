@@ -17,6 +17,9 @@ pub enum Error {
     Io(Arc<io::Error>),
     /// The file system is full. Reads, positions and trims go on, and appends work again once there is room.
     DiskFull(Arc<io::Error>),
+    /// The process, or the system, has no file handles left to open the next file. The log is as before, and appends
+    /// work again once there are some.
+    NoHandles(Arc<io::Error>),
     /// A write or sync failed before: nothing more is acknowledged until the log was opened anew, which checks its tail.
     Poisoned(Arc<io::Error>),
     /// Another process, or another `Log` of this one, writes to the directory.
@@ -157,6 +160,7 @@ impl Error {
     pub(crate) fn io(error: io::Error) -> Error {
         match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::DiskFull(Arc::new(error)),
+            _ if host::lacks_handles(&error) => Error::NoHandles(Arc::new(error)),
             _ => Error::Io(Arc::new(error)),
         }
     }
@@ -164,14 +168,19 @@ impl Error {
     /// The same error, of a step that must not be tried again: what it left behind is not known.
     pub(crate) fn unclean(self) -> Error {
         match self {
-            Error::DiskFull(error) => Error::Io(error),
+            Error::DiskFull(error) | Error::NoHandles(error) => Error::Io(error),
             other => other,
         }
     }
 
+    /// Whether an append that failed has left the log as it was, so that the log goes on.
+    pub(crate) fn is_harmless(&self) -> bool {
+        matches!(self, Error::DiskFull(_) | Error::NoHandles(_))
+    }
+
     /// Whether trying the same call later may succeed without anybody doing anything to this log.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Error::DiskFull(_) | Error::Full { .. } | Error::Locked { .. })
+        self.is_harmless() || matches!(self, Error::Full { .. } | Error::Locked { .. })
     }
 }
 
@@ -192,6 +201,12 @@ impl fmt::Display for Error {
         match self {
             Error::Io(error) => error.fmt(f),
             Error::DiskFull(error) => write!(f, "{error}: free some room and append again; reads go on"),
+            Error::NoHandles(error) => {
+                write!(
+                    f,
+                    "{error}: close files or raise the limit (ulimit -n), and append again; the log is as before"
+                )
+            }
             Error::Poisoned(error) => write!(
                 f,
                 "the log takes no more records, because an earlier write failed ({error}): close it, mend the disk, and \
@@ -250,7 +265,9 @@ fn or_none(id: Option<TransId>) -> String {
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Error::Io(error) | Error::DiskFull(error) | Error::Poisoned(error) => error.source(),
+            Error::Io(error) | Error::DiskFull(error) | Error::NoHandles(error) | Error::Poisoned(error) => {
+                error.source()
+            }
             _ => None,
         }
     }

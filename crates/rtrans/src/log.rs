@@ -136,8 +136,9 @@ impl Log {
     /// Callers at the same time share a sync. The commit point is the return of that sync.
     ///
     /// # Errors
-    /// [`Error::TooLarge`]; [`Error::DiskFull`], after which the log is as before; [`Error::Poisoned`] when a write or a
-    /// sync failed, now or before: then the record may be there after the next start, or not.
+    /// [`Error::TooLarge`]; [`Error::DiskFull`] and [`Error::NoHandles`], after which the log is as before;
+    /// [`Error::Poisoned`] when a write or a sync failed, now or before: then the record may be there after the next start,
+    /// or not.
     pub fn append(&self, type_no: TypeNo, bytes: &[u8]) -> Result<TransId, Error> {
         self.append_at(self.inner.options.level, type_no, bytes).map(|ack| ack.id)
     }

@@ -49,7 +49,13 @@ impl Handles {
     }
 
     /// Makes everything durable: data, then index entries, then names.
+    ///
+    /// After an error, whichever it is, nothing is known of what is durable: the log must be opened anew.
     pub(crate) fn sync(&mut self) -> Result<(), Error> {
+        self.sync_all().map_err(Error::unclean)
+    }
+
+    fn sync_all(&mut self) -> Result<(), Error> {
         let (data, index): (Vec<&Handle>, Vec<&Handle>) = self
             .open
             .iter()

@@ -66,7 +66,8 @@ impl Writer {
     /// After a crash before that, any number of the first ones is left: in this format a batch is not atomic.
     ///
     /// # Errors
-    /// When it fails, none of the records is in the log, and [`Error::DiskFull`] leaves the writer as it was before.
+    /// When it fails, none of the records is in the log, and [`Error::DiskFull`] and [`Error::NoHandles`] leave the writer
+    /// as it was before.
     /// After any other error the log must be opened anew.
     pub(crate) fn write(&mut self, outgoing: &Outgoing) -> Result<(), Error> {
         let before = self.cursor;
@@ -244,11 +245,8 @@ impl Writer {
     fn undo(&mut self, before: Cursor) -> Result<(), Error> {
         self.data.clear();
         self.index.clear();
-        self.cut_to(before).map_err(|error| match error {
-            // Not the kind after which the writer goes on.
-            Error::DiskFull(error) => Error::Io(error),
-            other => other,
-        })
+        // What cannot be taken back may be there after the next start: the writer does not go on.
+        self.cut_to(before).map_err(Error::unclean)
     }
 
     /// Cuts the log so that it ends at the cursor, and goes on there.

@@ -62,6 +62,8 @@ struct Stock {
     is_urgent: bool,
     /// Files below were handed out.
     taken: u64,
+    /// A directory was made whose name is not durable yet.
+    has_unsynced_dir: bool,
     /// Numbers of files that are done with.
     retired: Vec<u64>,
     /// A directory that could not be synced, also by a chore that nobody waited for: names in it may never be durable,
@@ -263,16 +265,24 @@ impl Depot {
     fn make_dir(&self, path: &Path) -> Result<(), Error> {
         let dir = path.parent().unwrap_or(Path::new(""));
         match self.disk.create_dir(dir) {
-            Ok(()) => self.sync_dir(Path::new("")),
-            // Its sync worked, or nothing is handed out any more.
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-            Err(error) => Err(error.into()),
+            Ok(()) => self.stock(|stock| stock.has_unsynced_dir = true),
+            // Its sync worked, or was not tried, or nothing is handed out any more.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error.into()),
         }
+        if self.stock(|stock| stock.has_unsynced_dir) {
+            self.sync_dir(Path::new(""))?;
+            self.stock(|stock| stock.has_unsynced_dir = false);
+        }
+        Ok(())
     }
 
-    /// Makes the names in a directory durable. A failure is final, whoever meets it.
+    /// Makes the names in a directory durable. A failure is final, whoever meets it, unless the sync was not even tried.
     fn sync_dir(&self, dir: &Path) -> Result<(), Error> {
         self.disk.sync_dir(dir).map_err(|error| {
+            if host::lacks_handles(&error) {
+                return error.into();
+            }
             let error = Arc::new(error);
             self.stock(|stock| stock.failure = Some(Arc::clone(&error)));
             Error::Io(error)

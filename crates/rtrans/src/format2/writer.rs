@@ -413,10 +413,10 @@ impl Writer {
         let mut bytes = vec![0; usize::try_from(start).unwrap_or(0)];
         crate::bytes::put(&mut bytes, 0, &head.encode());
         bytes.extend_from_slice(&snapshot);
-        write_pieces(&spare.file, &bytes, 0).map_err(Error::unclean)?;
         let Some(batch) = BatchHead::decode(&snapshot, head.generation) else { return Err(Error::Closed) };
-        let segment = Segment::growing(&self.disk, head, &self.parameters).map_err(Error::unclean)?;
-        let segment = Arc::new(segment);
+        // Before the first byte: what fails here leaves the log as it was.
+        let segment = Arc::new(Segment::growing(&self.disk, head, &self.parameters)?);
+        write_pieces(&spare.file, &bytes, 0).map_err(Error::unclean)?;
         let end = (bytes.len() as u64).checked_next_multiple_of(block).unwrap_or(u64::MAX);
         segment.grow(|growing| {
             growing.push(&batch, u32::try_from(start).unwrap_or(u32::MAX), &[], []);

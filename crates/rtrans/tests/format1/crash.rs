@@ -184,10 +184,13 @@ fn a_full_disk_refuses_records_whole_and_takes_others_when_there_is_room() {
         let kept: Vec<Item> = (0..4).map(|number| (number, vec![1; 40])).collect();
         write(&mut writer, &kept).unwrap();
         writer.sync().unwrap();
+        let sync = format!("{} sync", sim.calls() + call);
         sim.fail_call(sim.calls() + call, Fault::Enospc, Times::Once);
         let refused: Vec<Item> = (0..5).map(|number| (number, vec![2; 40])).collect();
         match write(&mut writer, &refused) {
             Ok(()) => break,
+            // A sync that finds no room has failed like any other.
+            Err(Error::Io(_)) if sim.trace().iter().any(|line| line.starts_with(&sync)) => continue,
             Err(Error::DiskFull(_)) => {}
             Err(other) => panic!("call {call}: {other}\n{}", sim.trace().join("\n")),
         }

@@ -145,6 +145,50 @@ fn a_directory_that_a_chore_could_not_sync_takes_no_more_records() {
     }
 }
 
+/// Whether a call by this name needs a file handle of its own.
+fn needs_a_handle(line: &str) -> bool {
+    let verb = line.split(' ').nth(1).unwrap();
+    !["read", "write", "sync", "len", "preallocate", "map", "evict"].contains(&verb)
+}
+
+#[test]
+fn an_append_that_finds_no_file_handle_leaves_a_log_that_goes_on() {
+    for level in [Level::Disk, Level::Os] {
+        let append = |log: &Log| log.append_at(level, TypeNo(1), &[7; 900]).map(|ack| ack.id.get());
+        let sim = SimDisk::new(1);
+        let log = open(&sim);
+        let before = sim.trace().len();
+        for number in 1..=30 {
+            assert_eq!(append(&log).unwrap(), number);
+        }
+        let trace = sim.trace();
+        let calls: Vec<usize> = (before..trace.len()).filter(|call| needs_a_handle(&trace[*call])).collect();
+        assert!(calls.len() > 20, "{trace:#?}");
+        let mut refused = 0;
+        for call in calls {
+            let sim = SimDisk::new(call as u64);
+            let log = open(&sim);
+            sim.fail_call(call as u64 + 1, Fault::Emfile, Times::Once);
+            let mut last = 0;
+            for _ in 0..30 {
+                match append(&log) {
+                    Ok(id) => last = id,
+                    Err(Error::NoHandles(_)) => refused += 1,
+                    Err(other) => panic!("{}: {other}", trace[call]),
+                }
+                assert_eq!(log.last().map_or(0, TransId::get), last, "{}", trace[call]);
+            }
+            log.sync().unwrap();
+            sim.crash();
+            drop(log);
+            let log = open(&sim);
+            assert_eq!(log.scan(..).map(Result::unwrap).count() as u64, last, "{}", trace[call]);
+            assert!(log.recovery().damaged.is_empty(), "{}: {}", trace[call], log.recovery());
+        }
+        assert!(refused > 10, "only {refused} appends met it");
+    }
+}
+
 #[test]
 fn retention_by_age_goes_by_the_clock_of_the_writer() {
     let sim = SimDisk::new(1);

@@ -248,15 +248,16 @@ impl World {
     fn refused(&mut self, error: &Error, count: usize) {
         match error {
             Error::Poisoned(_) if self.is_poisoned => self.oracle.pop(count),
-            Error::Poisoned(_) | Error::DiskFull(_) => {}
+            Error::Poisoned(_) | Error::DiskFull(_) | Error::NoHandles(_) => {}
             other => panic!("an append fails with {other}"),
         }
     }
 
-    /// What an error leaves: a full disk takes what lay in memory as well, which had been promised nothing.
+    /// What an error leaves: a full disk takes what lay in memory as well, which had been promised nothing; so does the
+    /// want of a file handle.
     fn look_after(&mut self, error: &Error) {
         let log = self.log();
-        if matches!(error, Error::DiskFull(_)) && log.failure().is_none() {
+        if matches!(error, Error::DiskFull(_) | Error::NoHandles(_)) && log.failure().is_none() {
             let last = log.reader().last().map_or(self.oracle.first - 1, TransId::get);
             let last = usize::try_from(last).unwrap();
             let safe = self.oracle.written..=self.oracle.rows.len();
