@@ -1,18 +1,16 @@
 //! Many small chunks into one: the same rows in fewer files, under a manifest that names what it replaces.
 //! Refuses to remove anything: who reads the old chunks goes on reading them.
 
-use std::collections::BTreeMap;
-
-use arrow_array::RecordBatch;
-
 use crate::chain::ManifestChain;
+use crate::encoding::{Encoded, Encoding};
 use crate::error::Error;
 use crate::manifest::{FileKind, Manifest};
 use crate::parquet_file;
 use crate::plan::Plan;
 use crate::sealer::publish_manifest;
-use crate::sealing::{encode_all, name};
+use crate::sealing::name;
 use crate::store::Store;
+use crate::tables::Filled;
 use crate::verify::{read_back, read_file};
 
 /// How often another one may be first before this one gives up.
@@ -84,10 +82,9 @@ fn tables(chunk: &Manifest) -> Vec<(&String, FileKind)> {
 fn replace(plan: &Plan, chain: &mut ManifestChain, run: &[Manifest]) -> Result<Option<Manifest>, Error> {
     let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(None) };
     let store = chain.store().clone();
-    let Some(batches) = read_run(&store, run)? else { return Ok(None) };
-    let (files, entries) = encode_all(batches)?;
+    let Some(encoded) = encode_run(&store, run)? else { return Ok(None) };
     let mut manifest = Manifest {
-        files: entries,
+        files: encoded.entries,
         first_block: first.first_block,
         first_transid: first.first_transid,
         gaps: gaps(run),
@@ -97,7 +94,7 @@ fn replace(plan: &Plan, chain: &mut ManifestChain, run: &[Manifest]) -> Result<O
     // In SQD's layout the new chunk lies in the directory of the first one.
     let top = first.path.split('/').next().and_then(|top| top.parse().ok()).unwrap_or(first.first_block);
     name(plan, &mut manifest, top)?;
-    for (name, bytes) in files {
+    for (name, bytes) in encoded.files {
         store.place().put(&manifest.object_name(&name), bytes)?;
     }
     read_back(&store, &manifest)?;
@@ -115,24 +112,20 @@ fn replace(plan: &Plan, chain: &mut ManifestChain, run: &[Manifest]) -> Result<O
     Ok(None)
 }
 
-type Tables = Vec<(String, FileKind, Vec<RecordBatch>)>;
-
 /// The rows of all chunks by file; `None` when a file has other columns in one of them.
-fn read_run(store: &Store, run: &[Manifest]) -> Result<Option<Tables>, Error> {
-    let mut tables: BTreeMap<String, (FileKind, Vec<RecordBatch>)> = BTreeMap::new();
+fn encode_run(store: &Store, run: &[Manifest]) -> Result<Option<Encoded>, Error> {
+    let mut encoding = Encoding::default();
     for chunk in run {
-        for (name, file) in &chunk.files {
-            let bytes = read_file(store, chunk, name)?;
-            let (_, batches) = tables.entry(name.clone()).or_insert_with(|| (file.kind, Vec::new()));
-            for batch in parquet_file::read(name, bytes)? {
-                if batches.first().is_some_and(|first| first.schema().fields() != batch.schema().fields()) {
+        for (name, entry) in &chunk.files {
+            for batch in parquet_file::read(name, read_file(store, chunk, name)?)? {
+                let rows = Filled { file: name.clone(), kind: entry.kind, batch: batch? };
+                if !encoding.add(&rows)? {
                     return Ok(None);
                 }
-                batches.push(batch);
             }
         }
     }
-    Ok(Some(tables.into_iter().map(|(name, (kind, batches))| (name, kind, batches)).collect()))
+    encoding.finish().map(Some)
 }
 
 /// The holes in the chunks, and those between them.

@@ -17,6 +17,7 @@ mod column;
 mod compact;
 mod cut;
 mod disk_place;
+mod encoding;
 mod error;
 mod hex;
 mod json;

@@ -1,7 +1,11 @@
 //! Tables as Parquet: sorted by block, compressed, and with what engines need to pass over what they do not want.
 //! Refuses to put anything of the moment into a file: the same table makes the same bytes.
 
+use std::iter;
+use std::sync::Arc;
+
 use arrow_array::{RecordBatch, RecordBatchReader};
+use arrow_schema::{ArrowError, Schema, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
@@ -25,29 +29,47 @@ const CREATED_BY: &str = "loghold sealer 1";
 /// Texts and payloads: in statistics, more of a long value prunes nothing better.
 const STATISTICS_BYTES: usize = 32;
 
-/// The bytes of a file with these rows, which are sorted by block already. There is at least one batch.
-pub(crate) fn encode(name: &str, batches: &[RecordBatch]) -> Result<Bytes, Error> {
-    let unwritten = |what: String| Error::damaged(name, format!("not written as Parquet: {what}"));
-    let first = batches.first().ok_or_else(|| unwritten("there is no table".to_owned()))?;
-    let write = || -> Result<Vec<u8>, ParquetError> {
-        let mut writer = ArrowWriter::try_new(Vec::new(), first.schema(), Some(properties(first)?))?;
-        batches.iter().try_for_each(|batch| writer.write(batch))?;
-        writer.into_inner()
-    };
-    write().map(Bytes::from).map_err(|error| unwritten(error.to_string()))
+/// A file that is being made. Its bytes depend on its rows and on how they are cut into batches.
+pub(crate) struct Encoder {
+    name: String,
+    writer: ArrowWriter<Vec<u8>>,
+    rows: u64,
 }
 
-/// Reads a whole file; one without rows as one empty batch, which still has the columns.
-pub(crate) fn read(name: &str, bytes: Bytes) -> Result<Vec<RecordBatch>, Error> {
-    let reader = reader(name, bytes)?;
-    let schema = reader.schema();
-    let damaged =
-        |error: arrow_schema::ArrowError| Error::damaged(name, format!("no Parquet of ours: {error}"));
-    let mut batches = reader.collect::<Result<Vec<_>, _>>().map_err(damaged)?;
-    if batches.is_empty() {
-        batches.push(RecordBatch::new_empty(schema));
+impl Encoder {
+    pub(crate) fn new(name: &str, schema: &SchemaRef) -> Result<Encoder, Error> {
+        let writer = properties(schema)
+            .and_then(|properties| ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties)));
+        let writer = writer.map_err(|error| unwritten(name, &error))?;
+        Ok(Encoder { name: name.to_owned(), writer, rows: 0 })
     }
-    Ok(batches)
+
+    /// Adds rows, which are sorted by block already.
+    pub(crate) fn add(&mut self, batch: &RecordBatch) -> Result<(), Error> {
+        self.rows = self.rows.saturating_add(batch.num_rows() as u64);
+        self.writer.write(batch).map_err(|error| unwritten(&self.name, &error))
+    }
+
+    /// The bytes of the file, and how many rows it has.
+    pub(crate) fn finish(self) -> Result<(Bytes, u64), Error> {
+        let bytes = self.writer.into_inner().map_err(|error| unwritten(&self.name, &error))?;
+        Ok((Bytes::from(bytes), self.rows))
+    }
+}
+
+fn unwritten(name: &str, error: &ParquetError) -> Error {
+    Error::damaged(name, format!("not written as Parquet: {error}"))
+}
+
+/// The rows of a file in batches, behind an empty one: a file without rows still has its columns.
+pub(crate) fn read(
+    name: &str,
+    bytes: Bytes,
+) -> Result<impl Iterator<Item = Result<RecordBatch, Error>>, Error> {
+    let reader = reader(name, bytes)?;
+    let empty = RecordBatch::new_empty(reader.schema());
+    let damaged = move |error: ArrowError| Error::damaged(name, format!("no Parquet of ours: {error}"));
+    Ok(iter::once(Ok(empty)).chain(reader.map(move |batch| batch.map_err(&damaged))))
 }
 
 /// Reads a file, a bounded number of rows at a time.
@@ -57,7 +79,7 @@ pub(crate) fn reader(name: &str, bytes: Bytes) -> Result<ParquetRecordBatchReade
     reader.map_err(|error| Error::damaged(name, format!("no Parquet of ours: {error}")))
 }
 
-fn properties(batch: &RecordBatch) -> Result<WriterProperties, ParquetError> {
+fn properties(schema: &Schema) -> Result<WriterProperties, ParquetError> {
     let mut properties = WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
         .set_created_by(CREATED_BY.to_owned())
@@ -81,7 +103,7 @@ fn properties(batch: &RecordBatch) -> Result<WriterProperties, ParquetError> {
             .set_column_dictionary_enabled(column.clone(), false)
             .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
     }
-    if batch.schema().column_with_name("appended_at").is_some() {
+    if schema.column_with_name("appended_at").is_some() {
         let payload = ColumnPath::from("bytes");
         properties = properties
             .set_column_dictionary_enabled(payload.clone(), false)

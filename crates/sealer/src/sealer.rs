@@ -143,7 +143,7 @@ impl Sealer {
             // From here on these records cannot be rolled back: what is sealed and what the log says never part.
             log.finalize(last)?;
         }
-        let made = make(&self.plan, &self.reader, &behind, (last, *scout.pending()))?;
+        let made = make(&self.plan, &self.reader, &behind, last)?;
         self.publish(made)
     }
 

@@ -1,19 +1,13 @@
 //! One chunk: records of a log made into files, and the files into a manifest.
 //! Refuses to publish: it reads a log and makes bytes.
 
-use std::collections::BTreeMap;
-
-use arrow_array::RecordBatch;
-use bytes::Bytes;
 use rtrans::{Reader, Record, TransId, TypeNo};
-use sha2::{Digest, Sha256};
 
 use crate::chunk_id::ChunkId;
-use crate::cut::Pending;
+use crate::encoding::{Files, encode_beside};
 use crate::error::{Error, Halt};
 use crate::hex::hex;
-use crate::manifest::{FileEntry, FileKind, Manifest, chunk_path};
-use crate::parquet_file;
+use crate::manifest::{Manifest, chunk_path};
 use crate::plan::Plan;
 use crate::tables::{Filled, Row, Tables};
 use crate::walk::{Walk, document};
@@ -72,19 +66,52 @@ pub(crate) fn digest(id: TransId, type_no: TypeNo, bytes: &[u8]) -> String {
     hex(hasher.finalize().as_bytes())
 }
 
-/// Makes the chunk of the records up to `last`, which are about as many and as large as was seen.
+/// What the records of a chunk say of it together.
+struct Walked {
+    blocks: (u64, u64),
+    gaps: Vec<[u64; 2]>,
+    last_hash: Option<String>,
+    last_record: String,
+}
+
+/// Makes the chunk of the records up to `last`.
 ///
 /// # Errors
 /// [`Error::Halted`] when they do not fit what was sealed; [`Error::Log`] when a record cannot be read.
-pub(crate) fn make(
+pub(crate) fn make(plan: &Plan, log: &Reader, behind: &Behind<'_>, last: TransId) -> Result<Made, Error> {
+    let (walked, encoded) = encode_beside(|hand_over| fill(plan, log, behind, last, hand_over))?;
+    let mut manifest = Manifest {
+        chunk: String::new(),
+        dataset: plan.dataset.clone(),
+        files: encoded.entries,
+        first_block: walked.blocks.0,
+        first_transid: behind.next().get(),
+        gaps: walked.gaps,
+        last_block: walked.blocks.1,
+        last_hash: walked.last_hash,
+        last_record: walked.last_record,
+        last_transid: last.get(),
+        path: String::new(),
+        previous: behind.last.map(Manifest::digest),
+        replaces: Vec::new(),
+        sequence: behind.last.map_or(1, |last| last.sequence.saturating_add(1)),
+        version: 1,
+    };
+    name(plan, &mut manifest, behind.top_block(walked.blocks.0))?;
+    Ok(Made { manifest, files: encoded.files })
+}
+
+/// Fills the tables with the records up to `last`, and hands over their rows as they become many.
+fn fill(
     plan: &Plan,
     log: &Reader,
     behind: &Behind<'_>,
-    (last, seen): (TransId, Pending),
-) -> Result<Made, Error> {
+    last: TransId,
+    hand_over: &mut dyn FnMut(Filled),
+) -> Result<Walked, Error> {
     let first = behind.next();
     let mut walk = behind.walk(plan);
-    let mut tables = Tables::with_room(plan, seen);
+    let mut tables = Tables::new(plan);
     let mut blocks: Option<(u64, u64)> = None;
     let (mut gaps, mut last_record, mut next) = (Vec::new(), None, first);
     for batch in log.batches(first..=last) {
@@ -104,37 +131,20 @@ pub(crate) fn make(
                 bytes: record.bytes,
                 document: &document,
             });
+            tables.take_many(hand_over)?;
             next = record.id.next();
             if record.id == last {
                 last_record = Some(digest(record.id, record.type_no, record.bytes));
             }
         }
     }
-    let differs = || Halt::LogDiffers { sealed: last, last: log.last() };
-    let (Some(blocks), Some(last_record)) = (blocks, last_record) else { return Err(differs().into()) };
-    if next != last.next() {
-        return Err(differs().into());
+    tables.finish()?.into_iter().for_each(hand_over);
+    match (blocks, last_record) {
+        (Some(blocks), Some(last_record)) if next == last.next() => {
+            Ok(Walked { blocks, gaps, last_hash: walk.last_hash, last_record })
+        }
+        _ => Err(Halt::LogDiffers { sealed: last, last: log.last() }.into()),
     }
-    let (files, entries) = encode(tables.finish()?)?;
-    let mut manifest = Manifest {
-        chunk: String::new(),
-        dataset: plan.dataset.clone(),
-        files: entries,
-        first_block: blocks.0,
-        first_transid: first.get(),
-        gaps,
-        last_block: blocks.1,
-        last_hash: walk.last_hash,
-        last_record,
-        last_transid: last.get(),
-        path: String::new(),
-        previous: behind.last.map(Manifest::digest),
-        replaces: Vec::new(),
-        sequence: behind.last.map_or(1, |last| last.sequence.saturating_add(1)),
-        version: 1,
-    };
-    name(plan, &mut manifest, behind.top_block(blocks.0))?;
-    Ok(Made { manifest, files })
 }
 
 /// Gives a chunk its id and its directory.
@@ -144,35 +154,6 @@ pub(crate) fn name(plan: &Plan, manifest: &mut Manifest, top_block: u64) -> Resu
     let blocks = (manifest.first_block, manifest.last_block);
     manifest.path = chunk_path(plan, id, blocks, top_block, manifest.last_hash.as_deref());
     Ok(id)
-}
-
-/// The names and bytes of files, in the order in which they are written.
-pub(crate) type Files = Vec<(String, Bytes)>;
-
-/// The files of filled tables.
-fn encode(tables: Vec<Filled>) -> Result<(Files, BTreeMap<String, FileEntry>), Error> {
-    encode_all(tables.into_iter().map(|table| (table.file, table.kind, vec![table.batch])).collect())
-}
-
-/// The files of tables, `blocks.parquet` last: in SQD's layout it says that the chunk is complete.
-pub(crate) fn encode_all(
-    tables: Vec<(String, FileKind, Vec<RecordBatch>)>,
-) -> Result<(Files, BTreeMap<String, FileEntry>), Error> {
-    let (mut files, mut entries) = (Vec::new(), BTreeMap::new());
-    for (name, kind, batches) in tables {
-        let bytes = parquet_file::encode(&name, &batches)?;
-        let entry = FileEntry {
-            blake3: hex(blake3::hash(&bytes).as_bytes()),
-            bytes: bytes.len() as u64,
-            kind,
-            rows: batches.iter().fold(0, |sum, batch| sum.saturating_add(batch.num_rows() as u64)),
-            sha256: hex(&Sha256::digest(&bytes)),
-        };
-        entries.insert(name.clone(), entry);
-        files.push((name, bytes));
-    }
-    files.sort_by_key(|(name, _)| (name == "blocks.parquet", name.clone()));
-    Ok((files, entries))
 }
 
 /// A record that should be sealed next and is gone.

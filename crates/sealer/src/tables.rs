@@ -9,10 +9,9 @@ use arrow_array::builder::{
     TimestampMicrosecondBuilder, TimestampMillisecondBuilder, UInt32Builder, UInt64Builder,
 };
 use arrow_array::{ArrayRef, RecordBatch};
-use arrow_schema::{DataType, Field, Schema, TimeUnit};
+use arrow_schema::{ArrowError, DataType, Field, Schema, TimeUnit};
 
 use crate::column::{Cell, Column, ColumnKind};
-use crate::cut::Pending;
 use crate::error::Error;
 use crate::manifest::FileKind;
 use crate::plan::{BLOCK_NUMBER, Columns, Plan, REJECTED, TRANSID, Table};
@@ -29,7 +28,7 @@ pub(crate) struct Row<'a> {
     pub(crate) document: &'a Document<'a>,
 }
 
-/// A table that is full.
+/// Rows of a table, ready to be encoded.
 #[derive(Clone, Debug)]
 pub(crate) struct Filled {
     pub(crate) file: String,
@@ -37,54 +36,78 @@ pub(crate) struct Filled {
     pub(crate) batch: RecordBatch,
 }
 
+/// When rows are handed over. What a file is made of must not depend on when its records came, so these count the
+/// rows of one table and the payloads behind them. A multiple of the 1,024 rows between which a file is cut.
+const BATCH_ROWS: usize = 8 << 10;
+const BATCH_BYTES: usize = 8 << 20;
+
 /// The tables of one chunk while they are filled.
 #[derive(Debug)]
 pub(crate) struct Tables<'a> {
-    plan: &'a Plan,
     filling: Vec<Filling<'a>>,
-    rejected: RawColumns,
+    rejected: Filling<'a>,
+    /// Whether one of them has rows enough to be handed over.
+    has_many: bool,
+}
+
+/// One table, with what was not handed over yet.
+#[derive(Debug)]
+struct Filling<'a> {
+    file: &'a str,
+    kind: FileKind,
+    columns: Filler<'a>,
+    rows: usize,
+    bytes: usize,
 }
 
 #[derive(Debug)]
-enum Filling<'a> {
+enum Filler<'a> {
     Raw(&'a Table, Box<RawColumns>),
     Typed(&'a Table, &'a [Column], Box<TypedColumns>),
+    Rejected(Box<RawColumns>, StringBuilder),
 }
 
 impl<'a> Tables<'a> {
     pub(crate) fn new(plan: &'a Plan) -> Tables<'a> {
-        Tables::with_room(plan, Pending::default())
-    }
-
-    /// With room for these where a table takes all of them: Arrow's columns are copied whenever they outgrow their room.
-    pub(crate) fn with_room(plan: &'a Plan, pending: Pending) -> Tables<'a> {
-        let tables = plan.tables.iter().map(|table| match &table.columns {
-            Columns::Raw if table.type_no.is_none() => {
-                Filling::Raw(table, Box::new(RawColumns::with_room(pending)))
-            }
-            Columns::Raw => Filling::Raw(table, Box::default()),
-            Columns::Typed(columns) => Filling::Typed(table, columns, Box::new(TypedColumns::new(columns))),
+        let raw_file = plan.raw_table().map(|table| table.file.as_str());
+        let tables = plan.tables.iter().map(|table| {
+            let is_raw = raw_file == Some(&table.file);
+            let columns = match &table.columns {
+                Columns::Raw => Filler::Raw(table, Box::default()),
+                Columns::Typed(columns) => {
+                    Filler::Typed(table, columns, Box::new(TypedColumns::new(columns)))
+                }
+            };
+            Filling::new(&table.file, if is_raw { FileKind::Raw } else { FileKind::Table }, columns)
         });
-        Tables { plan, filling: tables.collect(), rejected: RawColumns::default() }
+        let rejected = Filler::Rejected(Box::default(), StringBuilder::new());
+        Tables {
+            filling: tables.collect(),
+            rejected: Filling::new(REJECTED, FileKind::Rejected, rejected),
+            has_many: false,
+        }
     }
 
     /// Adds a record to each table that takes it.
     pub(crate) fn push(&mut self, row: Row<'_>) {
         let mut reasons: Vec<String> = row.placed.misfit.iter().cloned().collect();
         let mut is_taken = false;
-        for table in &mut self.filling {
-            match table {
-                Filling::Raw(table, raw) if table.takes(row.type_no) => {
+        for filling in &mut self.filling {
+            match &mut filling.columns {
+                Filler::Raw(table, raw) if table.takes(row.type_no) => {
                     raw.push(row);
+                    self.has_many |= filling.count(row);
                     is_taken = true;
                 }
-                Filling::Typed(table, columns, typed) if table.takes(row.type_no) => {
+                Filler::Typed(table, columns, typed) if table.takes(row.type_no) => {
                     is_taken = true;
                     // A record that names no block would stand in a table as if it belonged to the block before it.
-                    if row.placed.misfit.is_none()
-                        && let Err(reason) = typed.push(columns, row)
-                    {
-                        reasons.push(format!("{}: {reason}", table.file));
+                    if row.placed.misfit.is_some() {
+                        continue;
+                    }
+                    match typed.push(columns, row) {
+                        Ok(()) => self.has_many |= filling.count(row),
+                        Err(reason) => reasons.push(format!("{}: {reason}", table.file)),
                     }
                 }
                 _ => {}
@@ -94,74 +117,85 @@ impl<'a> Tables<'a> {
             reasons.push(format!("no table takes type {}", row.type_no));
         }
         // Where a raw table holds everything, nothing that is only without a number is lost.
-        if !reasons.is_empty() {
-            self.rejected.push(row);
-            self.rejected.reason.append_value(reasons.join("; "));
+        if !reasons.is_empty()
+            && let Filler::Rejected(raw, reason) = &mut self.rejected.columns
+        {
+            raw.push(row);
+            reason.append_value(reasons.join("; "));
+            self.has_many |= self.rejected.count(row);
         }
     }
 
-    /// The tables, those of the plan first; that of rejected records only if there are any.
-    pub(crate) fn finish(self) -> Result<Vec<Filled>, Error> {
-        let raw_file = self.plan.raw_table().map(|table| table.file.as_str());
-        let mut filled = Vec::new();
-        for table in self.filling {
-            let (file, kind, batch) = match table {
-                Filling::Raw(table, raw) if raw_file == Some(&table.file) => {
-                    (&table.file, FileKind::Raw, raw.finish(false))
+    /// Hands over the rows of each table that has many.
+    pub(crate) fn take_many(&mut self, hand_over: &mut dyn FnMut(Filled)) -> Result<(), Error> {
+        if self.has_many {
+            for filling in self.filling.iter_mut().chain([&mut self.rejected]) {
+                if filling.has_many() {
+                    hand_over(filling.take()?);
                 }
-                Filling::Raw(table, raw) => (&table.file, FileKind::Table, raw.finish(false)),
-                Filling::Typed(table, columns, typed) => {
-                    (&table.file, FileKind::Table, typed.finish(columns))
-                }
-            };
-            filled.push(Filled {
-                file: file.clone(),
-                kind,
-                batch: batch.map_err(|error| unmade(file, &error))?,
-            });
+            }
+            self.has_many = false;
         }
-        if self.rejected.count > 0 {
-            let batch = self.rejected.finish(true).map_err(|error| unmade(REJECTED, &error))?;
-            filled.push(Filled { file: REJECTED.to_owned(), kind: FileKind::Rejected, batch });
+        Ok(())
+    }
+
+    /// What is left of the tables, those of the plan first, also of one that has no rows; of rejected records only if
+    /// there are any.
+    pub(crate) fn finish(mut self) -> Result<Vec<Filled>, Error> {
+        let mut filled = self.filling.iter_mut().map(Filling::take).collect::<Result<Vec<_>, _>>()?;
+        if self.rejected.rows > 0 {
+            filled.push(self.rejected.take()?);
         }
         Ok(filled)
     }
 }
 
+impl<'a> Filling<'a> {
+    fn new(file: &'a str, kind: FileKind, columns: Filler<'a>) -> Filling<'a> {
+        Filling { file, kind, columns, rows: 0, bytes: 0 }
+    }
+
+    /// Counts a row that was pushed; whether there are many now.
+    fn count(&mut self, row: Row<'_>) -> bool {
+        self.rows = self.rows.saturating_add(1);
+        self.bytes = self.bytes.saturating_add(row.bytes.len());
+        self.has_many()
+    }
+
+    fn has_many(&self) -> bool {
+        self.rows >= BATCH_ROWS || self.bytes >= BATCH_BYTES
+    }
+
+    /// The rows, which are not here any more.
+    fn take(&mut self) -> Result<Filled, Error> {
+        (self.rows, self.bytes) = (0, 0);
+        let batch = match &mut self.columns {
+            Filler::Raw(_, raw) => raw.take(None),
+            Filler::Typed(_, columns, typed) => typed.take(columns),
+            Filler::Rejected(raw, reason) => raw.take(Some(reason)),
+        };
+        let batch = batch.map_err(|error| unmade(self.file, &error))?;
+        Ok(Filled { file: self.file.to_owned(), kind: self.kind, batch })
+    }
+}
+
 /// Columns are of one length by construction; what is left is a column that outgrows what Arrow counts.
-fn unmade(file: &str, error: &arrow_schema::ArrowError) -> Error {
+fn unmade(file: &str, error: &ArrowError) -> Error {
     Error::damaged(file, format!("the table could not be made: {error}"))
 }
 
 /// Records as they are.
 #[derive(Debug, Default)]
 struct RawColumns {
-    count: usize,
     block: UInt64Builder,
     transid: UInt64Builder,
     type_no: UInt32Builder,
     appended_at: TimestampMicrosecondBuilder,
     bytes: LargeBinaryBuilder,
-    reason: StringBuilder,
 }
 
 impl RawColumns {
-    /// A hint: one that is too large for this machine is none.
-    fn with_room(pending: Pending) -> RawColumns {
-        let room = |count: u64| usize::try_from(count).unwrap_or_default();
-        let (records, bytes) = (room(pending.records), room(pending.bytes));
-        RawColumns {
-            block: UInt64Builder::with_capacity(records),
-            transid: UInt64Builder::with_capacity(records),
-            type_no: UInt32Builder::with_capacity(records),
-            appended_at: TimestampMicrosecondBuilder::with_capacity(records),
-            bytes: LargeBinaryBuilder::with_capacity(records, bytes),
-            ..RawColumns::default()
-        }
-    }
-
     fn push(&mut self, row: Row<'_>) {
-        self.count = self.count.saturating_add(1);
         self.block.append_value(row.placed.block);
         self.transid.append_value(row.transid);
         self.type_no.append_value(row.type_no);
@@ -169,7 +203,7 @@ impl RawColumns {
         self.bytes.append_value(row.bytes);
     }
 
-    fn finish(mut self, with_reason: bool) -> Result<RecordBatch, arrow_schema::ArrowError> {
+    fn take(&mut self, reason: Option<&mut StringBuilder>) -> Result<RecordBatch, ArrowError> {
         let time = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
         let mut fields = leading_fields();
         fields.push(Field::new("type", DataType::UInt32, false));
@@ -182,9 +216,9 @@ impl RawColumns {
             Arc::new(self.appended_at.finish().with_timezone("UTC")),
             Arc::new(self.bytes.finish()),
         ];
-        if with_reason {
+        if let Some(reason) = reason {
             fields.push(Field::new("reason", DataType::Utf8, false));
-            columns.push(Arc::new(self.reason.finish()));
+            columns.push(Arc::new(reason.finish()));
         }
         RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)
     }
@@ -240,12 +274,12 @@ impl TypedColumns {
         Ok(())
     }
 
-    fn finish(mut self, columns: &[Column]) -> Result<RecordBatch, arrow_schema::ArrowError> {
+    fn take(&mut self, columns: &[Column]) -> Result<RecordBatch, ArrowError> {
         let mut fields = leading_fields();
         let mut arrays: Vec<ArrayRef> = vec![Arc::new(self.block.finish()), Arc::new(self.transid.finish())];
-        for (column, cells) in columns.iter().zip(self.cells) {
+        for (column, cells) in columns.iter().zip(&mut self.cells) {
             fields.push(Field::new(&column.name, column.kind.data_type(), column.is_optional));
-            arrays.push(cells.finish());
+            arrays.push(cells.take());
         }
         RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays)
     }
@@ -295,16 +329,16 @@ impl CellsBuilder {
         }
     }
 
-    fn finish(self) -> ArrayRef {
+    fn take(&mut self) -> ArrayRef {
         match self {
-            CellsBuilder::Bool(mut builder) => Arc::new(builder.finish()),
-            CellsBuilder::I64(mut builder) => Arc::new(builder.finish()),
-            CellsBuilder::U64(mut builder) => Arc::new(builder.finish()),
-            CellsBuilder::F64(mut builder) => Arc::new(builder.finish()),
-            CellsBuilder::Text(mut builder) => Arc::new(builder.finish()),
-            CellsBuilder::Bytes(mut builder) => Arc::new(builder.finish()),
-            CellsBuilder::Millis(mut builder) => Arc::new(builder.finish().with_timezone("UTC")),
-            CellsBuilder::Micros(mut builder) => Arc::new(builder.finish().with_timezone("UTC")),
+            CellsBuilder::Bool(builder) => Arc::new(builder.finish()),
+            CellsBuilder::I64(builder) => Arc::new(builder.finish()),
+            CellsBuilder::U64(builder) => Arc::new(builder.finish()),
+            CellsBuilder::F64(builder) => Arc::new(builder.finish()),
+            CellsBuilder::Text(builder) => Arc::new(builder.finish()),
+            CellsBuilder::Bytes(builder) => Arc::new(builder.finish()),
+            CellsBuilder::Millis(builder) => Arc::new(builder.finish().with_timezone("UTC")),
+            CellsBuilder::Micros(builder) => Arc::new(builder.finish().with_timezone("UTC")),
         }
     }
 }

@@ -303,6 +303,11 @@ pub(super) const ALLOWED: &[Allowed] = &[
         reason: "who waits for a log to move on",
     },
     Allowed {
+        file: "crates/sealer/src/encoding.rs",
+        kinds: &[Spawns],
+        reason: "the thread that encodes while tables are filled, ended with the chunk",
+    },
+    Allowed {
         file: "crates/sealer/src/store.rs",
         kinds: &[Spawns],
         reason: "the race of writers by which a store is tried: threads that start at one barrier, and end with the call",

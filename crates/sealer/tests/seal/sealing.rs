@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use rtrans::{TransId, TypeNo};
+use rtrans::{Batch, TransId, TypeNo};
 use sealer::{Error, Halt, Step};
 
 use crate::world::{World, Wrong, plan, plan_with, records, said};
@@ -57,6 +57,37 @@ fn the_same_records_make_the_same_bytes_whoever_seals_them() {
     });
     assert_eq!(contents[0].len(), 4);
     assert_eq!(contents[0], contents[1]);
+}
+
+#[test]
+fn a_chunk_of_many_rows_holds_each_once_however_they_were_appended() {
+    const COUNT: u32 = 20_000;
+    let tables = "[[table]]\nfile = 'raw.parquet'\ncolumns = 'raw'\n\
+                  [[table]]\ntype = 1\nfile = 'odd.parquet'\ncolumns = [{ name = 'n', type = 'u64' }]\n";
+    let plan = plan_with("[cut]\nage = '0s'", tables);
+    // Half of the records are for the typed table, and half of these do not fit it.
+    let payload =
+        |n: u32| (TypeNo(n % 2), if n % 4 == 1 { "{}".to_owned() } else { format!("{{\"n\":{n}}}") });
+    let contents = [1, 700].map(|at_once| {
+        let world = World::new(1);
+        let log = world.log();
+        let payloads: Vec<_> = (0..COUNT).map(payload).collect();
+        for some in payloads.chunks(at_once) {
+            let batch = some.iter().fold(Batch::new(), |batch, (t, text)| batch.push(*t, text.as_bytes()));
+            log.append_batch(&batch).unwrap();
+        }
+        let sealed = world.sealer(&plan, &log).seal_all().unwrap();
+        let rows = ["raw.parquet", "odd.parquet", "_rejected.parquet"].map(|name| sealed[0].files[name].rows);
+        assert_eq!(rows, [20_000, 5_000, 5_000]);
+        let read = records(&world.read(&plan, None, 0..u64::from(COUNT)));
+        assert_eq!(
+            read,
+            (1..).zip(&payloads).map(|(id, (t, text))| (id, t.0, text.clone().into())).collect::<Vec<_>>()
+        );
+        let names = world.memory.names().into_iter();
+        names.map(|name| (world.memory.object(&name), name)).collect::<Vec<_>>()
+    });
+    assert!(contents[0] == contents[1], "other bytes for the same records");
 }
 
 #[test]
