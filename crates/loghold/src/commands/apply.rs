@@ -15,6 +15,7 @@ use crate::args::OutputFormat;
 use crate::args::apply::ApplyArguments;
 use crate::block_range::show_block_range;
 use crate::commands::chunk::report::BlocksReport;
+use crate::commands::hot_copy::HotCopy;
 use crate::dataset::Dataset;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::notes::Notes;
@@ -39,6 +40,10 @@ struct Arrived {
 
 pub(crate) fn run(arguments: &ApplyArguments, settings: &Settings) -> Outcome<Exit> {
     let chain = ManifestChain::open(arguments.from.as_str()).map_err(|error| store_failure(&error))?;
+    let hot_copy = match &arguments.log {
+        Some(log) => Some(HotCopy::open(log, &arguments.consumer)?),
+        None => None,
+    };
     // The user names this directory, and manifests name plain files below it.
     let is_local = arguments.from.scheme() == "file";
     let parts = if is_local { Settings::hold_parts_with_files() } else { settings.hold_parts() };
@@ -54,6 +59,7 @@ pub(crate) fn run(arguments: &ApplyArguments, settings: &Settings) -> Outcome<Ex
         waiting: HashMap::new(),
         replaced: HashMap::new(),
         given_up: 0,
+        hot_copy,
     };
     let exit = runtime()?.block_on(applying.run(chain));
     hold.close();
@@ -73,6 +79,8 @@ struct Applying<'a> {
     /// Chunks that go when this one has come.
     replaced: HashMap<ChunkId, Vec<ChunkId>>,
     given_up: usize,
+    /// What the log keeps for this hold.
+    hot_copy: Option<HotCopy>,
 }
 
 impl Applying<'_> {
@@ -128,6 +136,9 @@ impl Applying<'_> {
             manifests.iter().flat_map(|manifest| &manifest.replaces).filter_map(|hex| id_of(hex)).collect();
         for manifest in manifests {
             self.sequence = self.sequence.max(manifest.sequence);
+            if let Some(hot_copy) = &mut self.hot_copy {
+                hot_copy.seen(manifest.last_transid);
+            }
             let Some(id) = id_of(&manifest.chunk) else { continue };
             let blocks = manifest.first_block..manifest.last_block.saturating_add(1);
             let wanted = &self.arguments.blocks;
@@ -141,7 +152,13 @@ impl Applying<'_> {
             self.waiting.insert(id, manifest);
             self.arrived(id)?;
         }
-        Ok(())
+        self.let_go()
+    }
+
+    /// Tells the log what is here.
+    fn let_go(&mut self) -> Outcome<()> {
+        let Some(hot_copy) = &mut self.hot_copy else { return Ok(()) };
+        hot_copy.let_go(self.waiting.values().map(|manifest| manifest.first_transid))
     }
 
     fn chunk(&self, id: ChunkId, blocks: std::ops::Range<u64>, manifest: &Manifest) -> Outcome<DataChunk> {
@@ -156,21 +173,28 @@ impl Applying<'_> {
 
     fn hear(&mut self, event: Option<Event>) -> Outcome<()> {
         match event {
-            Some(Event::Ready(id)) => self.arrived(id),
+            Some(Event::Ready(id)) => {
+                self.arrived(id)?;
+                self.let_go()
+            }
             Some(Event::Failed { id, reason, next_try }) if self.waiting.contains_key(&id) => {
                 let is_over = next_try.is_none_or(|next_try| next_try >= self.arguments.patience);
                 if is_over {
                     self.notes.say(&format!("chunk {} could not be had: {reason}", hex_id(&id)));
                 }
                 if is_over && !self.arguments.follow {
-                    self.waiting.remove(&id);
+                    let manifest = self.waiting.remove(&id);
+                    if let (Some(hot_copy), Some(manifest)) = (&mut self.hot_copy, manifest) {
+                        hot_copy.lose(manifest.first_transid);
+                    }
                     self.given_up += 1;
                 }
                 Ok(())
             }
             Some(Event::Lagged(_)) => {
                 let ids: Vec<ChunkId> = self.waiting.keys().copied().collect();
-                ids.into_iter().try_for_each(|id| self.arrived(id))
+                ids.into_iter().try_for_each(|id| self.arrived(id))?;
+                self.let_go()
             }
             Some(_) => Ok(()),
             None => Err(Failure::new(Exit::Error, "the hold was closed")),

@@ -5,6 +5,7 @@ mod apply;
 pub(crate) mod chunk;
 mod completions;
 mod demo;
+mod hot_copy;
 mod lease;
 mod log;
 mod man;

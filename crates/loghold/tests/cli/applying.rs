@@ -134,3 +134,61 @@ fn a_manifest_that_is_missing_or_damaged_and_a_store_that_is_none_are_said() {
     assert_eq!(program.run(&["apply", "--from", "gopher://x/"]).code, 2);
     assert_eq!(program.run(&["apply", "--from", "nowhere"]).code, 2);
 }
+
+/// How far the hold has got as a consumer of a log.
+fn hold_position(program: &Program, log: &str) -> Option<u64> {
+    let consumers = program.run(&["log", "consumers", "--log", log, "--json"]).json();
+    let hold = consumers.as_array().unwrap().iter().find(|consumer| consumer["name"] == "worker-1");
+    hold.expect("the hold is no consumer")["position"].as_u64()
+}
+
+#[test]
+fn a_log_keeps_what_a_hold_that_is_its_consumer_has_not_fetched() {
+    let program = Program::new();
+    let log = program.path("log").display().to_string();
+    let lines = "a record\n".repeat(40);
+    assert_eq!(program.run_with(&["log", "append", "--create", "--log", &log], &lines).code, 0);
+    let mut sealed = Sealed { program: &program, last: None };
+    sealed.seal(0, 9, &[]);
+    let second = sealed.seal(10, 19, &[]);
+    sealed.seal(20, 29, &[]);
+    let url = sealed.url();
+    let file = program.path(&format!("store/{}/blocks.parquet", second.path));
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    let apply = ["apply", "--from", &url, "--log", &log, "--consumer", "worker-1", "--patience", "0s"];
+    let trim = |before: &str| program.run(&["log", "trim", "--log", &log, "--before", before]);
+
+    let run = program.run(&apply);
+    assert_eq!((run.code, run.stdout.lines().count()), (4, 2), "{run:?}");
+    assert_eq!(hold_position(&program, &log), Some(10), "the third chunk is behind one that is not here");
+    let run = trim("12");
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stderr.contains("worker-1 (at 10)"), "{run:?}");
+
+    std::fs::write(&file, bytes).unwrap();
+    let run = program.run(&[&apply[..7], &["--blocks", "5.."]].concat());
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(hold_position(&program, &log), Some(30));
+    assert_eq!(trim("31").code, 0);
+}
+
+#[test]
+fn a_hold_is_waited_for_before_its_first_chunk_and_not_by_another_log() {
+    let program = Program::new();
+    let log = program.path("log").display().to_string();
+    assert_eq!(program.run_with(&["log", "append", "--create", "--log", &log], "one\ntwo\n").code, 0);
+    std::fs::create_dir_all(program.path("store")).unwrap();
+    let mut sealed = Sealed { program: &program, last: None };
+    let url = sealed.url();
+    let apply = ["apply", "--from", &url, "--log", &log, "--consumer", "worker-1"];
+    assert_eq!(program.run(&apply).code, 0);
+    assert_eq!(hold_position(&program, &log), None);
+    assert_eq!(program.run(&["log", "trim", "--log", &log, "--before", "2"]).code, 1);
+
+    sealed.seal(0, 9, &[]);
+    let run = program.run(&apply);
+    assert!(run.code == 1 && run.stderr.contains("the log that is sealed into this store"), "{run:?}");
+    assert_eq!(hold_position(&program, &log), None);
+    assert_eq!(program.run(&["apply", "--from", &url, "--consumer", "worker-1"]).code, 2);
+}
