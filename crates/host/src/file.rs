@@ -21,6 +21,9 @@ pub struct File {
 }
 
 impl File {
+    /// What [`File::rewrite_at`] takes at least, at multiples of it: the largest block of the usual file systems.
+    pub const BLOCK_BYTES: usize = 4096;
+
     pub(crate) fn new(path: Arc<Path>, content: Arc<dyn Content>) -> File {
         File { path, content }
     }
@@ -56,6 +59,16 @@ impl File {
     /// After an error any part of the bytes may have been written.
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.content.write_all_at(bytes, offset).map_err(|cause| self.failed("write", cause))
+    }
+
+    /// Writes bytes again that are there, past what memory caches, where the file system can: [`File::BLOCK_BYTES`] at a
+    /// time, or multiples of it. Not durable before [`File::sync`].
+    ///
+    /// It is for bytes that a failed sync may have left in memory only: ext4 takes their blocks for written since, and
+    /// what is written to them in the usual way reads as zeros after a power cut, although a later sync worked. Nobody
+    /// else uses the handle meanwhile.
+    pub fn rewrite_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.content.rewrite_at(bytes, offset).map_err(|cause| self.failed("write again", cause))
     }
 
     /// How many bytes the file holds.

@@ -31,6 +31,8 @@ pub(crate) trait Media: fmt::Debug + Send + Sync {
 pub(crate) trait Content: fmt::Debug + Send + Sync {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Writes whole blocks past the cache, where that is possible.
+    fn rewrite_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;
     fn set_len(&self, len: u64) -> io::Result<()>;
     fn preallocate(&self, len: u64) -> io::Result<()>;

@@ -119,6 +119,18 @@ impl Beside {
     }
 }
 
+/// Says so where there is no directory that could hold a log. One that cannot be looked at is another matter.
+pub(crate) fn expect_dir(dir: &Path) -> Result<(), Error> {
+    match dir.try_exists() {
+        Ok(true) if dir.is_dir() => Ok(()),
+        Ok(_) => Err(Error::NotALog { path: dir.to_owned() }),
+        Err(error) => {
+            let what = format!("look at {}: {error}", dir.display());
+            Err(std::io::Error::new(error.kind(), what).into())
+        }
+    }
+}
+
 /// Reads the file `metadata`.
 pub(crate) fn read_parameters(disk: &Disk) -> Result<Parameters, Error> {
     let file = match disk.open_file(Path::new(METADATA)) {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use host::Disk;
 
-use crate::beside::read_parameters;
+use crate::beside::{expect_dir, read_parameters};
 use crate::consumer_name::ConsumerName;
 use crate::control::Position;
 use crate::error::{Corruption, Error};
@@ -154,9 +154,7 @@ impl Findings {
 /// [`Error::NotALog`]; [`Error::Io`] when a file cannot be read, which is worse than damage: the disk itself fails.
 pub fn check(dir: impl AsRef<Path>) -> Result<Findings, Error> {
     let dir = dir.as_ref();
-    if !dir.is_dir() {
-        return Err(Error::NotALog { path: dir.to_owned() });
-    }
+    expect_dir(dir)?;
     check_on(&Disk::open(dir)?)
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use host::{Clock, Disk, File};
 
+use crate::beside::expect_dir;
 use crate::error::Error;
 
 /// The file that is written and removed again.
@@ -61,9 +62,7 @@ pub struct Sample {
 /// [`Error::Io`], [`Error::DiskFull`].
 pub fn measure(dir: impl AsRef<Path>) -> Result<Report, Error> {
     let dir = dir.as_ref();
-    if !dir.is_dir() {
-        return Err(Error::NotALog { path: dir.to_owned() });
-    }
+    expect_dir(dir)?;
     let disk = Disk::open(dir)?;
     let trial = Path::new(TRIAL);
     // Left behind by a doctor that was killed.

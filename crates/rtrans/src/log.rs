@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use host::{Clock, DirLock, Disk, LockError};
 
 use crate::append_batch::{Ack, Appended, Batch};
-use crate::beside::read_parameters;
+use crate::beside::{expect_dir, read_parameters};
 use crate::chores::{self, Chores};
 use crate::commit::{Commit, CommitterSeat, Entry};
 use crate::consumer::{Consumer, ConsumerStatus};
@@ -76,8 +76,8 @@ impl Log {
     /// [`Error::Corrupt`] when its parameters are damaged. Damage to records is no error: see [`Log::recovery`].
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Log, Error> {
         let dir = dir.as_ref();
-        if options.create == Create::Never && !dir.is_dir() {
-            return Err(Error::NotALog { path: dir.to_owned() });
+        if options.create == Create::Never {
+            expect_dir(dir)?;
         }
         Log::open_on(&Disk::open(dir)?, &Clock::system(), options)
     }

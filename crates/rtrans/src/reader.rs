@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use host::{Disk, Watch};
 
-use crate::beside::Beside;
+use crate::beside::{Beside, expect_dir};
 use crate::commit::Commit;
 use crate::consumer::ConsumerStatus;
 use crate::error::Error;
@@ -62,9 +62,7 @@ impl Reader {
     pub fn open(dir: impl AsRef<Path>) -> Result<Reader, Error> {
         let dir = dir.as_ref();
         // Opening a disk makes its directory; a reader makes nothing.
-        if !dir.is_dir() {
-            return Err(Error::NotALog { path: dir.to_owned() });
-        }
+        expect_dir(dir)?;
         Reader::open_on(&Disk::open(dir)?)
     }
 

@@ -6,11 +6,14 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
-use rustix::fs::{Advice, FallocateFlags, FileType, fadvise, fallocate, fdatasync, fstat};
+use rustix::fs::{
+    Advice, FallocateFlags, FileType, OFlags, fadvise, fallocate, fcntl_getfl, fcntl_setfl, fdatasync, fstat,
+};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::map::RealMap;
 use crate::disk::not_regular;
+use crate::file::File;
 use crate::media::{Content, Mapped};
 
 #[derive(Debug)]
@@ -23,6 +26,14 @@ impl Content for RealFile {
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.0.write_all_at(bytes, offset)
+    }
+
+    fn rewrite_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        match self.write_past_cache(bytes, offset) {
+            // The file system cannot, or not in blocks of this size.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.write_all_at(bytes, offset),
+            written => written,
+        }
     }
 
     fn len(&self) -> io::Result<u64> {
@@ -54,6 +65,22 @@ impl Content for RealFile {
 
     fn map(&self, len: u64) -> io::Result<Option<Box<dyn Mapped>>> {
         Ok(Some(Box::new(RealMap::new(&self.0, len)?)))
+    }
+}
+
+impl RealFile {
+    fn write_past_cache(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        // The system wants blocks, also in memory.
+        let mut buffer = vec![0; bytes.len().saturating_add(File::BLOCK_BYTES)];
+        let start = buffer.as_ptr().align_offset(File::BLOCK_BYTES);
+        let aligned = start.checked_add(bytes.len()).and_then(|end| buffer.get_mut(start..end));
+        let aligned = aligned.ok_or(io::ErrorKind::InvalidInput)?;
+        aligned.copy_from_slice(bytes);
+        let flags = fcntl_getfl(&self.0)?;
+        fcntl_setfl(&self.0, flags | OFlags::DIRECT)?;
+        let written = self.0.write_all_at(aligned, offset);
+        fcntl_setfl(&self.0, flags)?;
+        written
     }
 }
 

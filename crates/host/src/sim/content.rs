@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 const PAGE: usize = 4096;
-const PAGE_BYTES: u64 = PAGE as u64;
+pub(super) const PAGE_BYTES: u64 = PAGE as u64;
 
 type Page = [u8; PAGE];
 

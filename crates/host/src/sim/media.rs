@@ -11,7 +11,6 @@ use std::time::Duration;
 use rustix::io::Errno;
 
 use super::Shared;
-use super::content::Change;
 use super::fault::Verdict;
 use super::names::FileId;
 use super::state::State;
@@ -220,7 +219,16 @@ impl Content for SimFile {
                 return Ok(());
             }
             state.allocate(self.id, end)?;
-            state.file(self.id)?.change(Change::Write { offset, bytes: bytes.into() });
+            state.file(self.id)?.write(bytes, offset);
+            Ok(())
+        })
+    }
+
+    fn rewrite_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let end = offset.saturating_add(bytes.len() as u64);
+        self.edit(format_args!("rewrite {} +{} {}", self.id.0, offset, bytes.len()), end, |state| {
+            state.allocate(self.id, end)?;
+            state.file(self.id)?.rewrite(bytes, offset);
             Ok(())
         })
     }
@@ -233,7 +241,7 @@ impl Content for SimFile {
         self.edit(format_args!("set_len {} {len}", self.id.0), len, |state| {
             let file = state.file(self.id)?;
             file.allocated = file.allocated.min(len);
-            file.change(Change::SetLen(len));
+            file.set_len(len);
             Ok(())
         })
     }
@@ -243,7 +251,7 @@ impl Content for SimFile {
             state.allocate(self.id, len)?;
             let file = state.file(self.id)?;
             if file.live.len() < len {
-                file.change(Change::SetLen(len));
+                file.set_len(len);
             }
             Ok(())
         })
@@ -254,7 +262,7 @@ impl Content for SimFile {
             let file = state.file(self.id)?;
             match sync {
                 Sync::Written => file.sync(),
-                Sync::Lost => file.pending.clear(),
+                Sync::Lost => file.lose(),
             }
             Ok(())
         })

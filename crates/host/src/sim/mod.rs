@@ -86,7 +86,8 @@ impl SimDisk {
     }
 
     /// Lets the next sync, of a file, a directory or everything, fail as Linux does: it returns EIO once and marks what
-    /// it should have written as clean. The live image keeps it, it is never durable, and the next sync returns `Ok`.
+    /// it should have written as clean. The live image keeps it, it is never durable, and the next sync returns `Ok`. What
+    /// is written to its pages later is not durable either, as on ext4, unless by [`File::rewrite_at`](crate::File::rewrite_at).
     pub fn fail_sync_next(&self) {
         self.state().faults.fail_sync_next();
     }

@@ -1,13 +1,13 @@
 //! The state of a simulated disk: the live image, the durable one, and what lies between them.
 //! It refuses to decide what survives a crash (`crash`) and which call fails (`fault`).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::content::{Change, Content};
+use super::content::{Change, Content, PAGE_BYTES};
 use super::fault::Faults;
 use super::names::{DirId, FileId, NameChange, Names, Node};
 use super::random::Random;
@@ -49,6 +49,9 @@ pub(super) struct FileState {
     pub(super) live: Content,
     pub(super) durable: Content,
     pub(super) pending: Vec<Change>,
+    /// Pages that a failed sync has left in memory. As on ext4 with reserved room, what is written to them in the usual way
+    /// never gets to the disk again.
+    deaf: BTreeSet<u64>,
     /// Bytes of the disk that it takes: up to the end of the last write or reservation.
     pub(super) allocated: u64,
     pub(super) handles: u64,
@@ -56,6 +59,19 @@ pub(super) struct FileState {
     is_named: bool,
     /// Its removal is durable: only open handles keep it.
     pub(super) is_gone: bool,
+}
+
+/// Bytes page by page, with the number of the page and where they begin.
+fn pieces(bytes: &[u8], offset: u64) -> impl Iterator<Item = (u64, u64, &[u8])> {
+    let (mut rest, mut at) = (bytes, offset);
+    std::iter::from_fn(move || {
+        let room = usize::try_from(PAGE_BYTES - at % PAGE_BYTES).unwrap_or(rest.len());
+        let (piece, later) = rest.split_at(room.min(rest.len()));
+        let found = (at / PAGE_BYTES, at, piece);
+        rest = later;
+        at = at.saturating_add(piece.len() as u64);
+        (!piece.is_empty()).then_some(found)
+    })
 }
 
 impl FileState {
@@ -69,9 +85,41 @@ impl FileState {
         }
     }
 
-    pub(super) fn change(&mut self, change: Change) {
-        self.live.apply(&change);
-        self.pending.push(change);
+    pub(super) fn set_len(&mut self, len: u64) {
+        self.live.set_len(len);
+        self.pending.push(Change::SetLen(len));
+        drop(self.deaf.split_off(&len.div_ceil(PAGE_BYTES)));
+    }
+
+    pub(super) fn write(&mut self, bytes: &[u8], offset: u64) {
+        self.live.write(bytes, offset);
+        if self.deaf.is_empty() {
+            return self.pending.push(Change::Write { offset, bytes: bytes.into() });
+        }
+        for (page, at, piece) in pieces(bytes, offset) {
+            if !self.deaf.contains(&page) {
+                self.pending.push(Change::Write { offset: at, bytes: piece.into() });
+            }
+        }
+    }
+
+    /// Writes past the memory, and so to the disk again what a failed sync has left there.
+    pub(super) fn rewrite(&mut self, bytes: &[u8], offset: u64) {
+        for (page, _, piece) in pieces(bytes, offset) {
+            if piece.len() as u64 == PAGE_BYTES {
+                self.deaf.remove(&page);
+            }
+        }
+        self.write(bytes, offset);
+    }
+
+    /// A sync that fails: what it should have written is in memory, marked as written.
+    pub(super) fn lose(&mut self) {
+        for change in self.pending.drain(..) {
+            if let Change::Write { offset, bytes } = change {
+                self.deaf.extend(pieces(&bytes, offset).map(|(page, ..)| page));
+            }
+        }
     }
 
     pub(super) fn sync(&mut self) {
@@ -225,7 +273,7 @@ impl State {
 
     pub(super) fn lose_all(&mut self) {
         for file in self.files.values_mut() {
-            file.pending.clear();
+            file.lose();
         }
         for pending in &mut self.pending {
             pending.is_lost = true;

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use host::sim::SimDisk;
-use host::{Disk, Entry, Kind, LockError, is_unpublished};
+use host::{Disk, Entry, File, Kind, LockError, is_unpublished};
 
 use crate::tree::{bytes, content, put, tree};
 
@@ -31,6 +31,7 @@ on_both_disks! {
     a_file_is_read_where_it_was_written
     a_file_grows_with_zeros_and_is_cut
     a_preallocated_file_is_never_cut
+    blocks_that_are_written_again_are_as_they_were_and_the_file_goes_on
     a_file_opened_to_read_is_not_written
     a_handle_outlives_the_name_of_its_file
     only_a_regular_file_is_opened
@@ -163,6 +164,17 @@ fn a_preallocated_file_is_never_cut(disk: &Disk) {
     assert_eq!(content(&file), b"12345");
     file.preallocate(7).unwrap();
     assert_eq!(content(&file), b"12345\0\0");
+}
+
+fn blocks_that_are_written_again_are_as_they_were_and_the_file_goes_on(disk: &Disk) {
+    let file = put(disk, "file", &[7; 3 * File::BLOCK_BYTES]);
+    file.rewrite_at(&[8; 2 * File::BLOCK_BYTES], File::BLOCK_BYTES as u64).unwrap();
+    assert_eq!(content(&file)[..File::BLOCK_BYTES], [7; File::BLOCK_BYTES]);
+    assert_eq!(content(&file)[File::BLOCK_BYTES..], [8; 2 * File::BLOCK_BYTES]);
+    // The handle writes any bytes as before, and so do those that are no blocks.
+    file.write_all_at(b"1", 1).unwrap();
+    file.rewrite_at(b"23", 2).unwrap();
+    assert_eq!(content(&file)[..5], [7, b'1', b'2', b'3', 7]);
 }
 
 fn a_file_opened_to_read_is_not_written(disk: &Disk) {

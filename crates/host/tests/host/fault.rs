@@ -4,6 +4,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use host::File;
 use host::sim::{Fault, SimDisk, Times};
 
 use crate::tree::{bytes, content, put, tree};
@@ -83,7 +84,32 @@ fn a_failed_file_sync_lies_afterwards() {
         file.write_all_at(b"33", 5).unwrap();
         file.sync().unwrap();
         sim.crash();
-        assert_eq!(bytes(&sim.disk(), "file"), b"11111331", "seed {seed}");
+        assert_eq!(
+            bytes(&sim.disk(), "file"),
+            b"11111111",
+            "seed {seed}: what is in memory only stays there"
+        );
+    }
+}
+
+#[test]
+fn what_a_failed_sync_has_left_in_memory_is_durable_when_it_was_written_again_past_it() {
+    for seed in 0..SEEDS {
+        let sim = SimDisk::new(seed);
+        let file = put(&sim.disk(), "file", &[1; 8192]);
+        file.sync().unwrap();
+        sim.disk().sync_dir(path("")).unwrap();
+        file.write_all_at(&[2; 4096], 2048).unwrap();
+        sim.fail_sync_next();
+        file.sync().unwrap_err();
+        let mut block = [0; File::BLOCK_BYTES];
+        file.read_exact_at(&mut block, 0).unwrap();
+        file.rewrite_at(&block, 0).unwrap();
+        file.sync().unwrap();
+        sim.crash();
+        let left = bytes(&sim.disk(), "file");
+        assert_eq!((&left[..2048], &left[2048..4096]), (&[1; 2048][..], &[2; 2048][..]), "seed {seed}");
+        assert_eq!(left[4096..], [1; 4096], "seed {seed}: the other block");
     }
 }
 

@@ -153,17 +153,22 @@ fn durable_in(found: &Found, segment: &Segment) -> u64 {
     found.durable.map_or(0, |(number, position)| if number == segment.head.number { position } else { 0 })
 }
 
-/// Writes bytes again that are there.
+/// Writes bytes again that are there, with the whole blocks that they lie in, and the block where the next ones go.
 ///
 /// A sync that failed has left them in memory as if they had been written, and the next sync would pass over them.
 fn rewrite(file: &File, segment: &Segment, from: u64, to: u64) -> Result<(), Error> {
+    if from >= to {
+        return Ok(());
+    }
+    let block = File::BLOCK_BYTES as u64;
     let mut bytes = vec![0; WRITE_BYTES];
-    let (mut at, to) = (from, to.min(segment.map.len()));
+    let to = to.saturating_add(1).next_multiple_of(block).min(segment.map.len());
+    let mut at = from / block * block;
     while at < to {
         let len = usize::try_from(to.saturating_sub(at)).unwrap_or(WRITE_BYTES).min(WRITE_BYTES);
         let piece = bytes.get_mut(..len).unwrap_or_default();
         segment.map.read_exact_at(piece, at)?;
-        file.write_all_at(piece, at)?;
+        file.rewrite_at(piece, at)?;
         at = at.saturating_add(len as u64);
     }
     Ok(())

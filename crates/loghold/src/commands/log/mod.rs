@@ -63,7 +63,8 @@ impl Context {
     /// The directory of a log that is there.
     fn disk(&self) -> Outcome<Disk> {
         let dir = self.dir()?;
-        if !dir.is_dir() {
+        // One that cannot be looked at is told as that.
+        if !dir.is_dir() && dir.try_exists().is_ok() {
             return Err(Error::NotALog { path: dir.to_owned() }.into());
         }
         Disk::open(dir).map_err(|error| Failure::from(Error::from(error)))
