@@ -90,12 +90,19 @@ class LoopFileSystem:
         self._image.unlink(missing_ok=True)
 
 
+def missing_tool(kind):
+    """Says which tool is missing to make a file system."""
+    tool = MAKE[kind][0]
+    found = shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    return None if found else f"{tool} is not installed"
+
+
 def loop_file_system(place, kind, bytes):
     """Skips, and says why, where the machine does not allow it."""
     if os.geteuid() != 0:
         pytest.skip("loop mounts need root")
-    if shutil.which(MAKE[kind][0], path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin") is None:
-        pytest.skip(f"{MAKE[kind][0]} is not installed")
+    if missing := missing_tool(kind):
+        pytest.skip(missing)
     try:
         return LoopFileSystem(place, kind, bytes)
     except OSError as error:
