@@ -107,6 +107,9 @@ def test_a_store_that_enforces_conditional_put_is_sealed_into_and_read_without_s
     sealed = loghold.run("seal", "--log", str(log), "--plan", str(plan), "-o", "json").json()
     assert [(chunk["first_block"], chunk["last_block"]) for chunk in sealed] == [(n, n + 9) for n in range(0, 50, 10)]
     assert loghold.run("seal", "--log", str(log), "--plan", str(plan), "-o", "json").json() == []
+    why = loghold.run("seal", "--log", str(log), "--plan", str(plan), "--why", "-o", "json").json()[0]
+    assert (why["state"], why["sealed_block"], why["unsealed_records"], why["final_records"]) == ("waiting", 49, 7, 4), why
+    assert "10 records" in why["reason"], why
     lines = loghold.run("read", "--plan", str(plan), "--log", str(log), "0..57").stdout.splitlines()
     assert [json.loads(line)["text"].encode() for line in lines] == payloads
     assert [json.loads(line)["block"] for line in lines] == list(range(57))

@@ -5,12 +5,14 @@
 //! |---|---|
 //! | [`Plan`] | what is sealed, how it is cut, and where it goes |
 //! | [`Sealer`] | the loop that seals, one [`Step`] at a time |
+//! | [`why`] | how far sealing has come, and why it is not further |
 //! | [`Reading`] | chunks and the log's head as one line of [`Line`]s |
 //! | [`compact`] | many small chunks into one |
 //! | [`Store`] | where chunks lie, and whether it keeps what is written once |
 //! | [`ManifestChain`], [`Manifest`] | which chunks there are |
 //! | [`Error`], [`Halt`] | what can go wrong, and why sealing stopped |
 
+mod agreement;
 mod chain;
 mod chunk_id;
 mod column;
@@ -38,6 +40,7 @@ mod tables;
 mod time_text;
 mod verify;
 mod walk;
+mod why;
 
 pub use chain::ManifestChain;
 pub use chunk_id::ChunkId;
@@ -54,3 +57,4 @@ pub use reading::Reading;
 pub use sealer::{Sealer, Source, Step};
 pub use store::{Checked, Store};
 pub use time_text::{time_of_text, time_text};
+pub use why::{SealState, Why, why};

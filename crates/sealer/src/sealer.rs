@@ -6,6 +6,7 @@ use std::time::Duration;
 use host::Clock;
 use rtrans::{Consumer, Log, Reader, TransId};
 
+use crate::agreement::agree;
 use crate::chain::ManifestChain;
 use crate::error::{Error, Halt};
 use crate::manifest::{Manifest, manifest_name};
@@ -185,35 +186,13 @@ impl Sealer {
         let is_news = self.chain.next_sequence() != known;
         if is_news || !self.is_settled {
             self.scout = None;
-            if let Some(other) = self.chain.last().filter(|last| last.dataset != self.plan.dataset) {
-                let what =
-                    format!("the store holds {:?}, the plan says {:?}", other.dataset, self.plan.dataset);
-                return Err(Error::plan("dataset", what));
-            }
         }
-        let sealed = self.chain.head().and_then(|head| TransId::new(head.last_transid));
-        if let Some(position) = self.consumer.position().filter(|position| Some(*position) > sealed) {
-            return Err(Halt::StoreBehind { position, sealed }.into());
-        }
-        self.compare_log()?;
+        agree(&self.plan, &self.chain, &self.reader, self.consumer.position())?;
         if is_news || !self.is_settled {
             self.advance()?;
             self.is_settled = true;
         }
         Ok(())
-    }
-
-    /// Whether the log still holds the last record that was sealed, unless it was trimmed.
-    fn compare_log(&self) -> Result<(), Error> {
-        let Some(head) = self.chain.head() else { return Ok(()) };
-        let Some(sealed) = TransId::new(head.last_transid) else { return Ok(()) };
-        let differs = || Err(Halt::LogDiffers { sealed, last: self.reader.last() }.into());
-        match self.reader.read(sealed) {
-            Ok(Some(record)) if record_digest(&record) == head.last_record => Ok(()),
-            Ok(_) => differs(),
-            Err(rtrans::Error::Trimmed { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Notes the position in the log, and trims behind it if the plan says so.

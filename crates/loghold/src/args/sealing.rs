@@ -54,6 +54,9 @@ pub(crate) struct SealArguments {
     /// Go on with what comes
     #[arg(long)]
     pub(crate) follow: bool,
+    /// Seal nothing: say how far sealing has come, and why it is not further. It may run beside a sealer
+    #[arg(long, conflicts_with_all = ["follow", "once"])]
+    pub(crate) why: bool,
 }
 
 #[derive(Debug, Args)]

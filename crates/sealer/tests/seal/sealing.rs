@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use rtrans::{Batch, TransId, TypeNo};
-use sealer::{Error, Halt, Step};
+use sealer::{Error, Halt, SealState, Step};
 
 use crate::world::{World, Wrong, plan, plan_with, records, said};
 
@@ -337,4 +337,30 @@ fn a_rollback_between_two_steps_is_noticed_before_a_block_is_divided() {
     assert_eq!(sealer.step().unwrap(), Step::Waiting { records: 1 });
     append(7);
     assert!(matches!(sealer.step().unwrap(), Step::Sealed(chunk) if chunk.last_transid == 3));
+}
+
+#[test]
+fn why_says_how_far_sealing_is_and_what_stops_it_beside_a_sealer() {
+    let parent = "parent = { hash = 'h', parent = 'p' }\nfinality = { lag = 1 }\n[cut]\nrecords = 2";
+    let (world, plan) = (World::new(1), plan(parent));
+    let log = world.log();
+    let why = || sealer::why(&plan, log.reader(), &world.memory.store(), &world.time.clock()).unwrap();
+    assert_eq!((why().state, why().unsealed), (SealState::Waiting, 0));
+    for payload in [r#"{"h":"a","p":"x"}"#, r#"{"h":"b","p":"a"}"#, r#"{"h":"c","p":"b"}"#] {
+        log.append(TypeNo(1), payload.as_bytes()).unwrap();
+    }
+    assert_eq!(why().state, SealState::Ready { last: id(2) });
+    let mut sealer = world.sealer(&plan, &log);
+    assert_eq!(sealer.seal_all().unwrap().len(), 1);
+    assert_eq!((why().state, why().unsealed, why().pending.records), (SealState::Waiting, 1, 0));
+    assert_eq!(why().sealed.unwrap().last_transid, 2);
+
+    log.append(TypeNo(1), br#"{"h":"e","p":"d"}"#).unwrap();
+    let Error::Halted(halt) = sealer.step().unwrap_err() else { panic!("it went on") };
+    assert_eq!(why().state, SealState::Halted(halt));
+    log.truncate_after(Some(id(3))).unwrap();
+    assert_eq!(why().state, SealState::Waiting);
+    log.truncate_after(Some(id(2))).unwrap();
+    world.memory.remove_manifests();
+    assert!(matches!(why().state, SealState::Halted(Halt::StoreBehind { .. })));
 }

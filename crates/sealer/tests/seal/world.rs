@@ -84,6 +84,11 @@ impl Memory {
         self.state.lock().unwrap().objects.insert(name.to_owned(), bytes.into());
     }
 
+    /// As if somebody had emptied the bucket.
+    pub(crate) fn remove_manifests(&self) {
+        self.state.lock().unwrap().objects.retain(|name, _| !name.starts_with("manifests/"));
+    }
+
     fn call<T>(&self, work: impl FnOnce(&mut State) -> T) -> Result<T, Error> {
         let mut state = self.state.lock().unwrap();
         let failed = |is_transient| Err(Error::Store { what: "by script".to_owned(), is_transient });

@@ -5,6 +5,7 @@ pub(crate) mod find;
 pub(crate) mod read;
 pub(crate) mod seal;
 pub(crate) mod store;
+mod why;
 
 use std::path::Path;
 
@@ -94,7 +95,7 @@ impl From<Error> for Failure {
         let failure = Failure::new(exit, message);
         match error {
             Error::Halted(_) => {
-                failure.hint("what was sealed stays; the same command goes on once the log is right")
+                failure.hint("what was sealed stays; the same command goes on once the log is right (`--why` says where it is)")
             }
             Error::StoreRefused { .. } => failure.hint("try another with `loghold store check URL`"),
             Error::Log(rtrans::Error::Locked { .. }) => {

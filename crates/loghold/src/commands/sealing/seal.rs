@@ -4,7 +4,7 @@
 use rtrans::{Create, Log, Options, Reader};
 use sealer::{Plan, Sealer, Source, Step};
 
-use super::{CHUNK_HEADINGS, ChunkReport, read_plan};
+use super::{CHUNK_HEADINGS, ChunkReport, read_plan, why};
 use crate::args::OutputFormat;
 use crate::args::sealing::SealArguments;
 use crate::exit::{Exit, Outcome};
@@ -16,6 +16,9 @@ use crate::stop::Stop;
 pub(crate) fn run(arguments: &SealArguments, settings: &Settings) -> Outcome<Exit> {
     let notes = Notes::new(settings);
     let plan = read_plan(&arguments.plan)?;
+    if arguments.why {
+        return why::run(&plan, arguments, settings);
+    }
     let mut sealer = open(plan, arguments)?;
     if arguments.follow {
         return follow(&mut sealer, settings, notes);
