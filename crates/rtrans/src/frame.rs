@@ -26,8 +26,8 @@ impl FrameHead {
 
     /// Whether the payload is what was written under this id.
     pub(crate) fn covers(&self, id: u64, payload: &[u8]) -> bool {
-        let crc = crc32_of(&[&self.len.to_le_bytes(), &self.type_no.to_le_bytes(), payload]);
-        crc ^ mark_of(id) == self.check
+        let fields = u64::from(self.len) | u64::from(self.type_no) << 32;
+        crc32_of(&[&fields.to_le_bytes(), payload]) ^ mark_of(id) == self.check
     }
 }
 

@@ -62,6 +62,7 @@ mod retention;
 mod round;
 mod scan;
 mod scrub;
+mod selected;
 mod signal;
 mod store;
 mod sync;

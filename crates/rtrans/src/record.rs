@@ -21,6 +21,13 @@ pub struct Record {
     pub bytes: Vec<u8>,
 }
 
+impl Record {
+    /// The record, lent.
+    pub(crate) fn as_ref(&self) -> RecordRef<'_> {
+        RecordRef { id: self.id, type_no: self.type_no, appended_at: self.appended_at, bytes: &self.bytes }
+    }
+}
+
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Record {{ id: {}, type_no: {}, {} bytes }}", self.id, self.type_no, self.bytes.len())

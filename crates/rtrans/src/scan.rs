@@ -7,6 +7,7 @@ use crate::error::{Corruption, Error};
 use crate::ids::{TransId, TypeNo};
 use crate::reader::Reader;
 use crate::record::{IntoRecords, Record, RecordBatch};
+use crate::selected::Selected;
 use crate::store::Shelf;
 
 /// About how many bytes are read at a time.
@@ -80,11 +81,13 @@ pub struct Scan {
     batches: Batches,
     records: Option<IntoRecords>,
     types: Vec<u32>,
+    /// Records of those types that were read already.
+    found: Selected,
 }
 
 impl Scan {
     pub(crate) fn new(batches: Batches) -> Scan {
-        Scan { batches, records: None, types: Vec::new() }
+        Scan { batches, records: None, types: Vec::new(), found: Selected::default() }
     }
 
     /// Only records of these types. Files without any are passed over unread, and so are other records where the
@@ -112,33 +115,30 @@ impl Scan {
         if let Some(error) = self.batches.error.take() {
             return Some(Err(error));
         }
-        let batches = &mut self.batches;
-        while batches.next < batches.end {
+        loop {
+            if let Some(record) = self.found.next() {
+                return Some(Ok(record));
+            }
+            let batches = &mut self.batches;
+            if batches.next >= batches.end {
+                return None;
+            }
             if let Some(first) =
                 TransId::new(batches.shelf.bounds().0).filter(|first| batches.next < first.get())
             {
                 batches.next = first.get();
                 return Some(Err(Error::Trimmed { first }));
             }
-            let record = batches
-                .shelf
-                .next_of(&self.types, batches.next, batches.end)
-                .and_then(|id| if id < batches.end { batches.shelf.read(id).map(Some) } else { Ok(None) });
-            match record {
-                Ok(None) => batches.next = batches.end,
-                Ok(Some(record)) => {
-                    batches.next = record.id.get().saturating_add(1);
-                    if self.types.contains(&record.type_no.0) {
-                        return Some(Ok(record));
-                    }
-                }
+            self.found.clear();
+            let range = (batches.next, batches.end);
+            match batches.shelf.select(&self.types, range, RUN_BYTES, &mut self.found) {
+                Ok(next) => batches.next = next,
                 Err(error) => {
                     batches.next = behind(&error, batches.next);
                     return Some(Err(error));
                 }
             }
         }
-        None
     }
 }
 

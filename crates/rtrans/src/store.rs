@@ -12,6 +12,7 @@ use crate::ids::TransId;
 use crate::outgoing::Outgoing;
 use crate::position_file;
 use crate::record::{Record, RecordBatch};
+use crate::selected::Selected;
 use crate::tail_page::Tail;
 use crate::{format1, format2};
 
@@ -41,7 +42,7 @@ pub(crate) enum Shelf {
 }
 
 impl Store {
-    /// Writes a batch to the system. After an error the log is as before, unless the error is not `DiskFull`.
+    /// Writes a batch to the system. After an error the log is as before if the error [`is_harmless`](Error::is_harmless).
     pub(crate) fn write(&mut self, outgoing: &mut Outgoing) -> Result<(), Error> {
         self.memory().renew(&mut outgoing.controls);
         match self {
@@ -50,7 +51,7 @@ impl Store {
         }
     }
 
-    /// Makes what was written durable. After an error, which is never `DiskFull`, nothing since the last sync may be
+    /// Makes what was written durable. After an error, which is never harmless, nothing since the last sync may be
     /// called durable.
     pub(crate) fn sync(&mut self) -> Result<(), Error> {
         let synced = match self {
@@ -231,12 +232,26 @@ impl Shelf {
         }
     }
 
-    /// The first record from `from` on that may be of one of these types; `end` when there is none before it.
-    pub(crate) fn next_of(&self, types: &[u32], from: u64, end: u64) -> Result<u64, Error> {
+    /// Adds records from `from` on that are of one of these types, about `bytes_max` bytes of them at most. Returns the id
+    /// with which the search goes on: that none was added does not mean that none is left.
+    pub(crate) fn select(
+        &self,
+        types: &[u32],
+        (from, end): (u64, u64),
+        bytes_max: usize,
+        selected: &mut Selected,
+    ) -> Result<u64, Error> {
         match self {
             // The index entries would tell, but reading them is not cheaper than reading on.
-            Shelf::One(_) => Ok(from.min(end)),
-            Shelf::Two(two) => two.next_of(types, from, end),
+            Shelf::One(one) => {
+                let batch = one.read_run(from, end, bytes_max)?;
+                batch
+                    .records()
+                    .filter(|record| types.contains(&record.type_no.0))
+                    .for_each(|record| selected.push(record));
+                Ok(batch.first().get().saturating_add(batch.len() as u64))
+            }
+            Shelf::Two(two) => two.select(types, (from, end), bytes_max, selected),
         }
     }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use host::{Disk, Map};
-use memchr::{memchr, memchr2};
+use memchr::{memchr_iter, memchr2_iter};
 
 use super::table::{BatchEntry, Growing, HOLE};
 use crate::bytes::{put, u16_at, u32_at, u64_at};
@@ -274,40 +274,51 @@ impl IndexFile {
         self.head.batches
     }
 
-    /// The first record from `from` on that may be of one of these types.
-    pub(crate) fn next_of(&self, types: &[u32], from: u32) -> io::Result<Option<u32>> {
+    /// Finds records from `from` to the one before `end` that may be of one of these types, at most `count_max`; also
+    /// returns the one with which the search goes on.
+    pub(crate) fn find(
+        &self,
+        types: &[u32],
+        (from, end): (u32, u32),
+        count_max: usize,
+    ) -> io::Result<(Vec<u32>, u32)> {
+        let end = end.min(self.head.count);
         if self.head.flags & HAS_MANY_TYPES != 0 {
-            return Ok((from < self.head.count).then_some(from));
+            return Ok(all(from, end, count_max));
         }
         let codes: Vec<u8> = types
             .iter()
             .filter_map(|type_no| self.head.types.binary_search(type_no).ok())
             .filter_map(|code| u8::try_from(code).ok())
             .collect();
-        if codes.is_empty() || from >= self.head.count {
-            return Ok(None);
+        if codes.is_empty() {
+            return Ok((Vec::new(), end));
         }
         if self.head.flags & HAS_CODES == 0 {
-            return Ok(Some(from));
+            return Ok(all(from, end, count_max));
         }
         let column = self.head.types_at() + self.head.types.len() as u64 * 4;
         let mut window = [0; WINDOW_BYTES];
-        let mut ordinal = from;
-        while ordinal < self.head.count {
-            let len = WINDOW_BYTES.min((self.head.count - ordinal) as usize);
+        let mut found = Vec::with_capacity(count_max);
+        let mut from = from;
+        while from < end && found.len() < count_max {
+            let len = WINDOW_BYTES.min((end - from) as usize);
             let window = window.get_mut(..len).unwrap_or_default();
-            self.map.read_exact_at(window, column + u64::from(ordinal))?;
-            let found = match codes.as_slice() {
-                [one] => memchr(*one, window),
-                [one, two] => memchr2(*one, *two, window),
-                _ => window.iter().position(|code| codes.contains(code)),
-            };
-            if let Some(found) = found {
-                return Ok(Some(ordinal.saturating_add(u32::try_from(found).unwrap_or(u32::MAX))));
+            self.map.read_exact_at(window, column + u64::from(from))?;
+            let left = count_max - found.len();
+            let ordinal = |place: usize| from.saturating_add(u32::try_from(place).unwrap_or(u32::MAX));
+            match codes.as_slice() {
+                [one] => found.extend(memchr_iter(*one, window).take(left).map(ordinal)),
+                [one, two] => found.extend(memchr2_iter(*one, *two, window).take(left).map(ordinal)),
+                _ => {
+                    let places = (0..).zip(window.iter()).filter(|(_, code)| codes.contains(code));
+                    found.extend(places.take(left).map(|(place, _)| ordinal(place)));
+                }
             }
-            ordinal = ordinal.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
+            from = ordinal(len);
         }
-        Ok(None)
+        let next = if found.len() < count_max { end } else { found.last().map_or(end, |last| last + 1) };
+        Ok((found, next))
     }
 
     fn u32_at(&self, offset: u64) -> io::Result<u32> {
@@ -315,6 +326,12 @@ impl IndexFile {
         self.map.read_exact_at(&mut bytes, offset)?;
         Ok(u32::from_le_bytes(bytes))
     }
+}
+
+/// All records from one on, at most `count_max`, and the one behind them.
+fn all(from: u32, end: u32, count_max: usize) -> (Vec<u32>, u32) {
+    let next = end.min(from.saturating_add(u32::try_from(count_max).unwrap_or(u32::MAX))).max(from);
+    ((from..next).collect(), next)
 }
 
 impl IndexHead {

@@ -9,6 +9,7 @@ mod index_file;
 mod recover;
 mod segment;
 mod segment_head;
+mod select;
 mod shelf;
 mod table;
 mod walk;

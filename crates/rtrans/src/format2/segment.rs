@@ -9,7 +9,7 @@ use host::{Disk, Map};
 use super::batch::{self, BatchHead};
 use super::index_file::{Expected, IndexFile, index_path};
 use super::segment_head::{SEGMENT_HEAD_BYTES, SegmentHead};
-use super::table::{BATCH_HEAD, BatchEntry, Growing, HOLE};
+use super::table::{BatchEntry, Growing, HOLE, Piece, Table};
 use super::walk::{Step, Walk, first_batch_at};
 use crate::error::{Corruption, Error};
 use crate::frame::{FRAME_HEAD_BYTES, FrameHead, read_frame};
@@ -20,6 +20,9 @@ use crate::record::{Record, RecordBatch, Times, time_of};
 
 /// Lost records that a table has places for, besides those that a file of its size may hold.
 const HOLE_RECORDS_MAX: u64 = 1 << 21;
+
+/// Bytes that are read with the head of a record, before it is known how long it is.
+const NEAR_BYTES: usize = 256;
 
 /// A data file that is read.
 #[derive(Debug)]
@@ -33,13 +36,6 @@ pub(crate) struct Segment {
     table: RwLock<Table>,
     /// The compressed batch that was read last. Taken to look or to put.
     unpacked: Mutex<Option<Arc<Unpacked>>>,
-}
-
-/// Where records begin.
-#[derive(Debug)]
-enum Table {
-    Growing(Growing),
-    Sealed(Arc<IndexFile>),
 }
 
 /// A batch that was compressed.
@@ -199,19 +195,13 @@ impl Segment {
 
     /// Where the data ends.
     pub(crate) fn end(&self) -> u32 {
-        match &*self.table() {
-            Table::Growing(growing) => growing.end,
-            Table::Sealed(index) => index.head().end,
-        }
+        self.table().end()
     }
 
     /// The id behind the last record of the file.
     pub(crate) fn next(&self) -> u64 {
-        let count = match &*self.table() {
-            Table::Growing(growing) => growing.count(),
-            Table::Sealed(index) => index.head().count,
-        };
-        self.head.first.saturating_add(u64::from(count))
+        let count = self.table().count();
+        self.id(count)
     }
 
     /// The times of the first and the last batch with records; `None` without records.
@@ -242,25 +232,32 @@ impl Segment {
         if offset == HOLE {
             return Err(self.lost(id));
         }
-        let mut head = [0; FRAME_HEAD_BYTES];
-        if u64::from(offset).saturating_add(FRAME_HEAD_BYTES as u64) > self.map.len() {
+        // Head and payload in one piece: the memory is waited for once.
+        let mut near = [0; NEAR_BYTES];
+        let len = self.map.len().saturating_sub(offset.into()).min(NEAR_BYTES as u64);
+        let near = near.get_mut(..usize::try_from(len).unwrap_or(0)).unwrap_or_default();
+        self.map.read_exact_at(near, offset.into())?;
+        if let Some((frame, _)) = read_frame(near, id) {
+            return self.record(id, frame.type_no, batch.appended_at, frame.payload.to_vec());
+        }
+        let start = u64::from(offset) + FRAME_HEAD_BYTES as u64;
+        let head = FrameHead::read(near).filter(|head| start + u64::from(head.len) <= self.map.len());
+        let Some(head) = head else { return self.read_again(id, offset) };
+        let mut bytes = vec![0; head.len as usize];
+        self.map.read_exact_at(&mut bytes, start)?;
+        if !head.covers(id, &bytes) {
             return self.read_again(id, offset);
         }
-        self.map.read_exact_at(&mut head, u64::from(offset))?;
-        let frame = FrameHead::read(&head).filter(|frame| {
-            let end = u64::from(offset) + FRAME_HEAD_BYTES as u64 + u64::from(frame.len);
-            end <= self.map.len()
-        });
-        let Some(frame) = frame else { return self.read_again(id, offset) };
-        let mut bytes = vec![0; frame.len as usize];
-        self.map.read_exact_at(&mut bytes, u64::from(offset) + FRAME_HEAD_BYTES as u64)?;
-        if !frame.covers(id, &bytes) {
-            return self.read_again(id, offset);
-        }
-        self.record(id, frame.type_no, batch.appended_at, bytes)
+        self.record(id, head.type_no, batch.appended_at, bytes)
     }
 
-    fn record(&self, id: u64, type_no: u32, appended_at: u64, bytes: Vec<u8>) -> Result<Record, Error> {
+    pub(super) fn record(
+        &self,
+        id: u64,
+        type_no: u32,
+        appended_at: u64,
+        bytes: Vec<u8>,
+    ) -> Result<Record, Error> {
         let Some(id) = TransId::new(id) else {
             return Err(self.damaged(1, 1, None, "a record has the id 0"));
         };
@@ -352,19 +349,17 @@ impl Segment {
             let limit = offset.saturating_add(u32::try_from(bytes_max).unwrap_or(u32::MAX));
             (offset, table.pieces(ordinal, self.ordinal(end), limit)?)
         };
-        let len = u64::try_from(bytes_max)
-            .unwrap_or(u64::MAX)
-            .min(self.map.len().saturating_sub(u64::from(offset)));
-        let batch = self.collect(from, (offset, len), &pieces, buffer)?;
+        let batch = self.collect(from, &pieces, bytes_max, buffer)?;
         if let Some(batch) = batch {
             return Ok(batch);
         }
-        // The first record alone is larger than the window.
+        // The first record alone is larger than what is read at a time, or not whole.
         let mut head = [0; FRAME_HEAD_BYTES];
         self.map.read_exact_at(&mut head, u64::from(offset))?;
-        let len = FrameHead::read(&head).map_or(0, |head| FRAME_HEAD_BYTES as u64 + u64::from(head.len));
-        let batch = if u64::from(offset).saturating_add(len) <= self.map.len() {
-            self.collect(from, (offset, len), pieces.get(..1).unwrap_or_default(), Vec::new())?
+        let len = FrameHead::read(&head).map_or(0, |head| head.len as usize);
+        let len = len.saturating_add(FRAME_HEAD_BYTES);
+        let batch = if len > bytes_max {
+            self.collect(from, pieces.get(..1).unwrap_or_default(), len, Vec::new())?
         } else {
             None
         };
@@ -372,23 +367,30 @@ impl Segment {
         Ok(batch)
     }
 
-    /// Reads a window, and puts the frames of several batches in it side by side.
+    /// Reads the records of several batches, and puts them side by side.
     fn collect(
         &self,
         from: u64,
-        (offset, len): (u32, u64),
         pieces: &[Piece],
-        mut window: Vec<u8>,
+        bytes_max: usize,
+        mut bytes: Vec<u8>,
     ) -> Result<Option<RecordBatch>, Error> {
-        window.resize(usize::try_from(len).unwrap_or(0), 0);
-        self.map.read_exact_at(&mut window, u64::from(offset))?;
-        let (mut id, mut filled) = (from, 0);
+        let (mut id, mut filled) = (from, 0usize);
         let mut times = Times::default();
         for piece in pieces {
+            let room = bytes_max.saturating_sub(filled);
+            let end = u64::from(piece.end).min(self.map.len());
+            let len =
+                usize::try_from(end.saturating_sub(piece.offset.into())).unwrap_or(usize::MAX).min(room);
+            let behind = filled.saturating_add(len);
+            if bytes.len() < behind {
+                bytes.resize(behind, 0);
+            }
+            let place = bytes.get_mut(filled..behind).unwrap_or_default();
+            self.map.read_exact_at(place, piece.offset.into())?;
             times.push(narrow(id.saturating_sub(from)), piece.appended_at);
-            let start = piece.offset.saturating_sub(offset) as usize;
-            let (end, next) = verify_frames(&window, start, id, piece.count);
-            filled = move_back(&mut window, start, end, filled);
+            let (len, next) = verify_frames(place, id, piece.count);
+            filled = filled.saturating_add(len);
             let is_whole = next == id.saturating_add(u64::from(piece.count));
             id = next;
             if !is_whole {
@@ -397,7 +399,7 @@ impl Segment {
         }
         let count = narrow(id.saturating_sub(from));
         let first = TransId::new(from).filter(|_| count > 0);
-        Ok(first.map(|first| RecordBatch::new(first, count, times, Arc::new(window), 0)))
+        Ok(first.map(|first| RecordBatch::new(first, count, times, Arc::new(bytes), 0)))
     }
 
     fn run_packed(&self, from: u64, end: u64, batch: BatchEntry) -> Result<RecordBatch, Error> {
@@ -410,21 +412,6 @@ impl Segment {
         };
         let times = Times::one(batch.appended_at);
         Ok(RecordBatch::new(first, narrow(count), times, Arc::clone(&unpacked.frames), start as usize))
-    }
-
-    /// The first record from `from` on that may be of one of these types; the id behind the last one for none.
-    pub(crate) fn next_of(&self, types: &[u32], from: u64) -> Result<u64, Error> {
-        let ordinal = self.ordinal(from);
-        let found = match &*self.table() {
-            Table::Growing(growing) => {
-                let rest = growing.types.get(ordinal as usize..).unwrap_or_default();
-                rest.iter()
-                    .position(|type_no| types.contains(type_no))
-                    .map(|found| ordinal.saturating_add(narrow(found as u64)))
-            }
-            Table::Sealed(index) => index.next_of(types, ordinal)?,
-        };
-        Ok(found.map_or_else(|| self.next(), |found| self.head.first.saturating_add(u64::from(found))))
     }
 
     /// The first record of the file that was appended at this time or later.
@@ -446,11 +433,15 @@ impl Segment {
         Ok(None)
     }
 
-    fn ordinal(&self, id: u64) -> u32 {
+    pub(super) fn id(&self, ordinal: u32) -> u64 {
+        self.head.first.saturating_add(u64::from(ordinal))
+    }
+
+    pub(super) fn ordinal(&self, id: u64) -> u32 {
         narrow(id.saturating_sub(self.head.first))
     }
 
-    fn table(&self) -> RwLockReadGuard<'_, Table> {
+    pub(super) fn table(&self) -> RwLockReadGuard<'_, Table> {
         self.table.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -484,94 +475,21 @@ impl Segment {
     }
 }
 
-/// Records of one batch that a run takes.
-#[derive(Clone, Copy, Debug)]
-struct Piece {
-    offset: u32,
-    count: u32,
-    appended_at: u64,
-}
-
-impl Table {
-    /// Where a record's frame begins: `HOLE` when it is lost, `None` when batches are compressed.
-    #[inline]
-    fn offset(&self, ordinal: u32) -> Result<Option<u32>, Error> {
-        match self {
-            Table::Growing(growing) if growing.is_batched() => Ok(None),
-            Table::Growing(growing) => {
-                Ok(Some(growing.offsets.get(ordinal as usize).copied().unwrap_or(HOLE)))
-            }
-            Table::Sealed(index) if index.is_batched() => Ok(None),
-            Table::Sealed(index) => Ok(Some(index.offset(ordinal)?)),
-        }
-    }
-
-    fn batch(&self, number: usize) -> Result<Option<BatchEntry>, Error> {
-        match self {
-            Table::Growing(growing) => Ok(growing.batches.get(number).copied()),
-            Table::Sealed(index) => Ok(index.batch(narrow(number as u64))?),
-        }
-    }
-
-    fn count(&self) -> u32 {
-        match self {
-            Table::Growing(growing) => growing.count(),
-            Table::Sealed(index) => index.head().count,
-        }
-    }
-
-    /// The batch that holds a record, and its number.
-    fn batch_of(&self, ordinal: u32) -> Result<Option<(usize, BatchEntry)>, Error> {
-        if ordinal >= self.count() {
-            return Ok(None);
-        }
-        let number = match self {
-            Table::Growing(growing) => growing.batch_of(ordinal),
-            Table::Sealed(index) => index.batch_of(ordinal)?,
-        };
-        let Some(number) = number else { return Ok(None) };
-        Ok(self.batch(number)?.map(|batch| (number, batch)))
-    }
-
-    /// The batches, or parts of them, with the records from `ordinal` to `end` that begin before `limit`.
-    fn pieces(&self, ordinal: u32, end: u32, limit: u32) -> Result<Vec<Piece>, Error> {
-        let mut pieces = Vec::new();
-        let Some((mut number, mut batch)) = self.batch_of(ordinal)? else { return Ok(pieces) };
-        let mut from = ordinal;
-        loop {
-            let next = self.batch(number.saturating_add(1))?;
-            let upto = next.map_or_else(|| self.count(), |next| next.ordinal).min(end);
-            let offset = if from == batch.ordinal {
-                batch.offset.saturating_add(BATCH_HEAD)
-            } else {
-                self.offset(from)?.unwrap_or(HOLE)
-            };
-            pieces.push(Piece { offset, count: upto.saturating_sub(from), appended_at: batch.appended_at });
-            match next {
-                Some(next) if next.offset != HOLE && next.offset < limit && next.ordinal < end => {
-                    (number, batch, from) = (number.saturating_add(1), next, next.ordinal);
-                }
-                _ => return Ok(pieces),
-            }
-        }
-    }
-}
-
 fn push(growing: &mut Growing, step: Step) {
     growing.push(&step.head, narrow(step.offset), &step.offsets, step.types);
 }
 
-/// Verifies frames that follow each other, as many as are whole; returns where they end, and the id behind them.
-fn verify_frames(window: &[u8], start: usize, first: u64, count: u32) -> (usize, u64) {
-    let (mut at, mut id) = (start, first);
+/// Verifies frames that follow each other, as many as are whole; returns how many bytes they take, and the id behind them.
+fn verify_frames(bytes: &[u8], first: u64, count: u32) -> (usize, u64) {
+    let (mut rest, mut id) = (bytes, first);
     let end = first.saturating_add(u64::from(count));
-    while id < end {
-        let frame = window.get(at..).and_then(|bytes| read_frame(bytes, id));
-        let Some((frame, _)) = frame else { break };
-        at = at.saturating_add(FRAME_HEAD_BYTES).saturating_add(frame.payload.len());
+    while id < end
+        && let Some((_, behind)) = read_frame(rest, id)
+    {
+        rest = behind;
         id = id.saturating_add(1);
     }
-    (at, id)
+    (bytes.len().saturating_sub(rest.len()), id)
 }
 
 /// How many records are lost from `first` to the one before `upto`; `None` for more than a table may have in all. Ids on
@@ -582,16 +500,8 @@ fn room_for_hole(growing: &Growing, first: u64, upto: u64, file_bytes: u64) -> O
     (lost.saturating_add(u64::from(growing.count())) <= room).then(|| narrow(lost))
 }
 
-/// Moves what was verified behind what was before; returns where it ends.
-fn move_back(window: &mut [u8], start: usize, end: usize, to: usize) -> usize {
-    if start != to && start <= end && end <= window.len() && to <= start {
-        window.copy_within(start..end, to);
-    }
-    to.saturating_add(end.saturating_sub(start))
-}
-
 /// Counts and offsets within a file are below 2^32 by the bounds on files and records.
-fn narrow(number: u64) -> u32 {
+pub(super) fn narrow(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 

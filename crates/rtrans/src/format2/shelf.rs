@@ -14,6 +14,7 @@ use crate::error::{Corruption, Error};
 use crate::ids::TransId;
 use crate::parameters::Parameters;
 use crate::record::{Record, RecordBatch};
+use crate::selected::Selected;
 
 /// Rollbacks that are remembered for followers; one that lags behind more of them starts at the last.
 const ROLLBACKS_MAX: usize = 1024;
@@ -187,20 +188,22 @@ impl Shelf {
         run.map_err(|error| self.whole_gap(error, segment, from, segment_end))
     }
 
-    /// The first record from `from` on that may be of one of these types; `end` when there is none before it.
-    pub(crate) fn next_of(&self, types: &[u32], from: u64, end: u64) -> Result<u64, Error> {
+    /// Adds records from `from` on that are of one of these types, about `bytes_max` bytes of them at most: at least one,
+    /// unless none is left before `end`. Returns the id with which the search goes on.
+    pub(crate) fn select(
+        &self,
+        types: &[u32],
+        (from, end): (u64, u64),
+        bytes_max: usize,
+        selected: &mut Selected,
+    ) -> Result<u64, Error> {
         let line = self.line.load();
         let mut from = from;
-        while from < end {
+        while from < end && selected.is_empty() {
             let (segment, segment_end) = self.segment_of(&line, from)?;
-            let upto = segment_end.min(end);
-            let found = segment.next_of(types, from)?;
-            if found < upto {
-                return Ok(found);
-            }
-            from = upto;
+            from = segment.select(types, (from, segment_end.min(end)), bytes_max, selected)?;
         }
-        Ok(end)
+        Ok(from)
     }
 
     /// The first record that was appended at this time or later.
