@@ -117,6 +117,10 @@ def test_a_store_that_enforces_conditional_put_is_sealed_into_and_read_without_s
     assert [line["text"].encode() for line in of_chunks] == payloads[12:47]
     beyond = loghold.run("read", url, "45..60", code=4)
     assert len(beyond.stdout.splitlines()) == 5
+    fetched = loghold.run("apply", "--from", url, "--log", str(log), "--consumer", "worker").stdout.splitlines()
+    assert sorted(line.split()[1] for line in fetched) == [f"{n}..{n + 10}" for n in range(0, 50, 10)]
+    consumers = {consumer["name"]: consumer["position"] for consumer in loghold.run("log", "consumers", "--log", str(log), "-o", "json").json()}
+    assert consumers["worker"] == 50, consumers
     compacted = loghold.run("store", "compact", "--plan", str(plan), "-o", "json").json()
     assert [(chunk["first_block"], chunk["last_block"]) for chunk in compacted] == [(0, 49)]
     assert loghold.run("read", "--plan", str(plan), "--log", str(log), "0..57").stdout.splitlines() == lines

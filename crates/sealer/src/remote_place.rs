@@ -12,7 +12,7 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload, RetryConfig};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Handle, Runtime};
 use url::Url;
 
 use crate::error::Error;
@@ -29,7 +29,24 @@ pub(crate) struct RemotePlace {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
     /// Drives the connections; calls wait for it.
-    runtime: Runtime,
+    runtime: Background,
+}
+
+/// A runtime that ends without being waited for: the place may be dropped by a task of another runtime, where waiting panics.
+struct Background(Handle, Option<Runtime>);
+
+impl Background {
+    fn block_on<T>(&self, work: impl Future<Output = T>) -> T {
+        self.0.block_on(work)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.1.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl fmt::Debug for RemotePlace {
@@ -80,7 +97,7 @@ impl RemotePlace {
             }
             _ => return Err(wrong("its scheme is none of file, s3, gs, az")),
         };
-        Ok(RemotePlace { store, prefix, runtime })
+        Ok(RemotePlace { store, prefix, runtime: Background(runtime.handle().clone(), Some(runtime)) })
     }
 
     fn path(&self, name: &str) -> Path {

@@ -97,3 +97,9 @@ fn a_wrong_url_is_an_error_of_the_plan() {
         assert!(matches!(Store::open(url), Err(Error::Plan { .. })), "{url}");
     }
 }
+
+#[test]
+fn a_store_may_be_dropped_by_a_task_of_another_runtime() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async { drop(Store::open("s3://bucket/prefix").unwrap()) });
+}
