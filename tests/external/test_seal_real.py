@@ -3,7 +3,9 @@
 Refuses made-up data: without the recorded blocks these tests are left out, and say so.
 """
 
+import itertools
 import json
+import pathlib
 
 import duckdb
 import polars
@@ -13,6 +15,7 @@ import real_chunks
 from hold import Hold
 from log1_writer import Writer
 
+BUCKET = "sealed-real"
 TYPES = {"block": 1, "transaction": 2, "log": 3}
 PLAN = """
 dataset = "ethereum-mainnet"
@@ -69,6 +72,12 @@ def log(place, dice, real_source):
     return directory
 
 
+def place_of(line):
+    """The block of a record, and its type: one run of the program appends one type."""
+    record = json.loads(line)
+    return record["number" if record["kind"] == "block" else "block_number"], TYPES[record["kind"]]
+
+
 def sealed(binary, place, log, layout):
     loghold = Hold(binary, place / "data")
     plan = place / "plan.toml"
@@ -118,6 +127,38 @@ def test_chunks_and_log_are_one_line_of_all_that_was_recorded(binary, place, log
     assert [json.loads(line) for line in some.stdout.splitlines()] == [
         line for line in lines if line["block"] in (first + 3, first + 4)
     ]
+
+
+def test_records_go_in_at_one_end_and_engines_count_them_at_the_other(binary, place, moto, real_source):
+    """`log append`, `seal` into a bucket, `apply` by a hold, DuckDB over its files: nothing of ours but the program."""
+    nothing = place / "nothing"
+    nothing.mkdir()
+    moto.upload(BUCKET, nothing)
+    loghold = Hold(binary, place / "data", moto.variables())
+    log, plan = place / "log", place / "plan.toml"
+    # moto forgets nothing between tests.
+    url = f"s3://{BUCKET}/{place.name}"
+    plan.write_text(PLAN.format(store="", layout="loghold").replace("file://", url))
+    records = pathlib.Path(real_chunks.find_records()).read_text(encoding="utf-8").splitlines(keepends=True)
+    for (_, type_no), lines in itertools.groupby(sorted(records, key=place_of), key=place_of):
+        words = ["log", "append", "--log", str(log), "--create", "--type", str(type_no)]
+        loghold.run(*words, stdin="".join(lines))
+    sealed = loghold.run("seal", "--log", str(log), "--plan", str(plan), "-o", "json").json()
+    fetched = loghold.run("apply", "--from", url, "--log", str(log)).stdout.splitlines()
+    assert len(fetched) == len(sealed) >= 3
+    consumers = loghold.run("log", "consumers", "--log", str(log), "-o", "json").json()
+    assert {consumer["position"] for consumer in consumers} == {sealed[-1]["last_transid"]}
+
+    first, end = sealed[0]["first_block"], sealed[-1]["last_block"] + 1
+    assert [number for number in real_source.numbers if number < end] == real_source.numbers[:-1]
+    for number in range(first, end):
+        assert loghold.run("chunk", "find", "ethereum-mainnet", str(number)).stdout
+    for table, kind in (("blocks", "block"), ("transactions", "transaction"), ("logs", "log")):
+        files = loghold.run("files", "ethereum-mainnet", "--blocks", f"{first}..{end}", "--table", table).stdout.split()
+        newest = real_source.rows(table, {real_source.numbers[-1]})
+        grepped = sum(f'"kind":"{kind}"' in line for line in records) - len(newest)
+        with duckdb.connect() as connection:
+            assert connection.read_parquet(files).aggregate("count(*)").fetchall() == [(grepped,)], table
 
 
 def test_engines_pass_over_row_groups_of_other_blocks(binary, place, dice):
