@@ -3,83 +3,24 @@
 Refuses to be gentle: SIGKILL at any moment, two sealers at once, a trim behind them.
 """
 
+import contextlib
 import json
+import pathlib
+import shutil
 import signal
+import subprocess
 
 import pytest
 
-from hold import Hold, number_of, until
-from log_program import LogProgram, Process
+from hold import number_of, until
+from joint_line import RECORDS_PER_CHUNK, Line, of_chunks
 
 KILLS = number_of("LOGHOLD_SEAL_KILLS", 12)
-RECORDS_PER_CHUNK = 20
-PLAN = """
-dataset = "trial"
-store = "file://{place}/sealed"
-numbering = "one-per-block"
-finality = {{ lag = 3 }}
-retain = "{retain}"
-[cut]
-records = 20
-[[table]]
-file = "records.parquet"
-columns = "raw"
-"""
-
-
-class Line:
-    """A log, a plan and a store: what is appended at one end and read at the other."""
-
-    def __init__(self, binary, place, retain="all"):
-        self.binary, self.place = binary, place
-        self.log = LogProgram(binary, place / "log")
-        self.log.run("init", "--max-size-data-file", "65536")
-        self.plan = place / "plan.toml"
-        self.plan.write_text(PLAN.format(place=place, retain=retain))
-        self.loghold = Hold(binary, place / "data")
-        self.appended = []
-
-    def append(self, count):
-        records = [b"record %d" % number for number in range(len(self.appended), len(self.appended) + count)]
-        self.log.append(records)
-        self.appended += records
-
-    def start_reading(self, *words):
-        words = ["read", "--plan", str(self.plan), "--log", str(self.place / "log"), "0..", "--follow", *words]
-        return Process([str(self.binary), "--color=never", *words])
-
-    def follow(self):
-        words = ["seal", "--follow", "--log", str(self.place / "log"), "--plan", str(self.plan), "-o", "jsonl"]
-        return Process([str(self.binary), "--color=never", *words])
-
-    def seal(self, code=0):
-        return self.loghold.run("seal", "--log", str(self.place / "log"), "--plan", str(self.plan), "-o", "json", code=code)
-
-    def read(self):
-        """The payloads of the whole line, over chunks and log."""
-        end = len(self.appended)
-        run = self.loghold.run("read", "--plan", str(self.plan), "--log", str(self.place / "log"), f"0..{end}")
-        lines = [json.loads(line) for line in run.stdout.splitlines()]
-        assert [line["block"] for line in lines] == list(range(end)), "a hole or a repeat"
-        return [line["text"].encode() for line in lines]
-
-    def sealed(self):
-        """How many records the store alone shows."""
-        run = self.loghold.run("read", f"file://{self.place}/sealed", "0..1000000000", "-o", "json", code=None)
-        return len(run.json()) if run.stdout else 0
-
-    def seals_more_than(self, told):
-        """Whether a chunk is due that no sealer has told of, and none can have published in silence."""
-        return len(self.appended) - 3 >= self.sealed() + RECORDS_PER_CHUNK
 
 
 @pytest.fixture
 def line(binary, place):
-    return Line(binary, place)
-
-
-def of_chunks(running):
-    return [json.loads(text) for text in running.lines()]
+    return Line(binary, place).begin()
 
 
 def test_what_is_appended_beside_it_is_sealed_as_it_comes_and_an_interrupt_ends_it(line):
@@ -98,7 +39,7 @@ def test_what_is_appended_beside_it_is_sealed_as_it_comes_and_an_interrupt_ends_
 
 @pytest.mark.parametrize("retain", ["all", "unsealed"])
 def test_kills_at_any_moment_seal_no_record_twice_and_lose_none(binary, place, dice, retain):
-    line = Line(binary, place, retain)
+    line = Line(binary, place, retain).begin()
     told = set()
     for _ in range(KILLS):
         count = dice.randint(1, 4 * RECORDS_PER_CHUNK)
@@ -132,6 +73,41 @@ def test_a_second_sealer_of_the_same_log_seals_nothing_twice(line):
     assert 130 in codes, (first.errors, second.errors)
     spans = [(c["first_block"], c["last_block"]) for one in (first, second) for c in of_chunks(one)]
     assert len(spans) == len(set(spans)), "a chunk was sealed by both"
+    assert line.read() == line.appended
+
+
+@contextlib.contextmanager
+def slow_renames(running):
+    """Holds a process up before each of its renames: after it has looked, and before it decides anything."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    words = ["-e", "trace=renameat,renameat2", "-e", "inject=renameat,renameat2:delay_enter=150ms"]
+    tracer = subprocess.Popen(["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(running.pid), *words])
+    status = pathlib.Path(f"/proc/{running.pid}/status")
+    until(lambda: f"TracerPid:\t{tracer.pid}\n" in status.read_text() or tracer.poll() is not None, "a tracer")
+    try:
+        yield
+    finally:
+        tracer.kill()
+        tracer.wait()
+
+
+def test_a_sealer_of_a_copy_that_comes_late_replaces_no_chunk_of_one_that_cuts_otherwise(line):
+    # One log has one sealer, by a lock. A copy of it elsewhere knows nothing of that: only the store decides.
+    copy = line.copy("records = 7")
+    late, first = line.follow(), copy.follow()
+    with slow_renames(late):
+        for _ in range(3):
+            line.append(2 * RECORDS_PER_CHUNK)
+            copy.append(2 * RECORDS_PER_CHUNK)
+            until(lambda: line.sealed() + RECORDS_PER_CHUNK > len(line.appended) - 3, "the line is sealed")
+            assert line.read() == line.appended
+    codes = [one.kill(signal.SIGINT) for one in (late, first)]
+    assert 130 in codes, (late.errors, first.errors)
+    told = sorted((c["first_block"], c["last_block"]) for one in (late, first) for c in of_chunks(one))
+    ends = [last + 1 for _, last in told]
+    assert [first for first, _ in told] == [0, *ends[:-1]], f"a chunk was replaced, or told twice: {told}"
+    assert ends[-1] == line.sealed()
     assert line.read() == line.appended
 
 
