@@ -106,7 +106,8 @@ impl Oracle {
             Event::Hidden(id) => {
                 let known = self.at(number(id));
                 match known.wish {
-                    Wish::Draining => self.deleted(number(id)),
+                    // One that was just taken for damaged is not promised, and may come again before it is dropped.
+                    Wish::Draining if known.is_promised => self.deleted(number(id)),
                     Wish::Present | Wish::Unknown if known.is_promised => {
                         return Err(format!("chunk {} was hidden, and nobody deleted it", number(id)));
                     }
@@ -123,7 +124,10 @@ impl Oracle {
                 if !self.may_quarantine {
                     return Err(format!("chunk {} was taken for damaged: {reason}", number(id)));
                 }
-                *self.at(number(id)) = Known { wish: Wish::Unknown, is_promised: false, is_gone: false };
+                let known = self.at(number(id));
+                // It is fetched anew, and what an assignment no longer names is dropped all the same.
+                let wish = if known.wish == Wish::Draining { Wish::Draining } else { Wish::Unknown };
+                *known = Known { wish, is_promised: false, is_gone: false };
             }
             Event::Paused { reason, .. } if is_of_a_sync(reason) => self.is_poisoned = true,
             Event::Lagged(missed) => return Err(format!("{missed} events were missed")),
