@@ -1,6 +1,7 @@
 //! Data Catalogue: the in-memory registry of chunks. One lock around a pure State, one cell that readers look into.
 //! Refuses IO, and to hold its lock while anybody is told anything.
 
+mod by_id;
 mod disks;
 mod effects;
 mod entry;
