@@ -87,6 +87,11 @@ pub(crate) fn resident_place(number: u64) -> (DatasetId, u64) {
     (dataset, number / DATASETS * BLOCKS)
 }
 
+/// Which resident has this block; the other way round than [`resident_place`].
+pub(crate) fn resident_number(dataset: &DatasetId, block: u64) -> u64 {
+    block / BLOCKS * DATASETS + u64::from(dataset[31]).saturating_sub(100)
+}
+
 /// The id of a resident.
 pub(crate) fn resident_id(number: u64) -> ChunkId {
     id_of(1 << 40 | number)
@@ -99,17 +104,16 @@ pub(crate) fn resident(number: u64, names: &[&str]) -> DataChunk {
     DataChunk { id: resident_id(number), dataset_id, block_range: first..first + BLOCKS, files }
 }
 
-/// Adds residents through the library until it has `count` of them, counting from 0.
+/// Adds residents through the library until it has `count` of them, counting from 0; nothing else is ready.
 pub(crate) fn grow(hold: &DataManagerImpl, from: u64, count: u64, names: &[&str]) -> Outcome<()> {
     let mut next = from;
     while next < count {
         let end = (next + BATCH).min(count);
         let mut watch = hold.watch();
-        let before = hold.totals().ready;
         for number in next..end {
             hold.download_chunk(resident(number, names))?;
         }
-        wait_ready(hold, &mut watch, before + end - next)?;
+        wait_ready(hold, &mut watch, end)?;
         next = end;
         if count - from > BATCH {
             eprintln!("    {next} of {count} residents");
@@ -118,16 +122,19 @@ pub(crate) fn grow(hold: &DataManagerImpl, from: u64, count: u64, names: &[&str]
     Ok(())
 }
 
-/// A data directory with so many chunks of one file, published by the library itself and kept for the next run.
+/// A data directory with so many chunks of one file, published by the library itself and kept for the next run. A run
+/// that was cut off before is gone on with, for a million take long.
 pub(crate) fn prepared(dir: &Path, count: u64) -> Outcome<std::path::PathBuf> {
     let path = dir.join(format!("residents-{count}"));
     let done = dir.join(format!("residents-{count}.done"));
     if done.exists() {
         return Ok(path);
     }
-    crate::machine::fresh_dir(&path)?;
+    std::fs::create_dir_all(&path)?;
     let hold = open(&path)?;
-    grow(&hold, 0, count, &["blocks.parquet"])?;
+    // Batches are made one after the other, so that only the last one may have gaps.
+    let whole = hold.totals().ready / BATCH * BATCH;
+    grow(&hold, whole, count, &["blocks.parquet"])?;
     hold.close();
     std::fs::write(done, "")?;
     Ok(path)

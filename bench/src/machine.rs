@@ -43,6 +43,12 @@ pub(crate) fn available_bytes() -> u64 {
     kilobytes("/proc/meminfo", "MemAvailable:") * 1024
 }
 
+/// How many files and directories can still be made on the file system of a directory.
+pub(crate) fn free_inodes(dir: &Path) -> u64 {
+    // A file system that does not count them says that there are none at all.
+    rustix::fs::statvfs(dir).map_or(0, |stat| if stat.f_files == 0 { u64::MAX } else { stat.f_favail })
+}
+
 fn kilobytes(path: &str, key: &str) -> u64 {
     let text = fs::read_to_string(path).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix(key));

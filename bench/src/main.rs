@@ -7,6 +7,7 @@ mod child;
 mod chunks;
 mod hold;
 mod machine;
+mod memory;
 mod report;
 mod rivals;
 mod roles;

@@ -1,5 +1,5 @@
 //! find: the chunk of a block found, pinned and unpinned, at rest, under changes, and by two threads.
-//! Refuses to subtract the cost of looking at the clock: it is shown beside the figures.
+//! Refuses to subtract the cost of looking at the clock: it is shown beside the figures, as is what memory alone costs.
 
 use std::hint::black_box;
 use std::sync::Barrier;
@@ -13,12 +13,15 @@ use crate::Outcome;
 use crate::args::Options;
 use crate::chunks::BLOCKS;
 use crate::report::{Figure, Goal, Report, percentile};
-use crate::{hold, machine};
+use crate::{hold, machine, memory};
 
 const CHUNKS: u64 = 1_000_000;
 
-/// Memory that one resident with one file takes in a file system in memory: five inodes and a page.
+/// Memory that one resident with one file takes in a file system in memory: its inodes and a page.
 const RESIDENT_BYTES: u64 = 10_000;
+
+/// Directories and files of one resident with one file.
+const RESIDENT_INODES: u64 = 5;
 
 const LOOKS: usize = 1_000_000;
 const CHANGES_PER_SECOND: u64 = 1_000;
@@ -30,7 +33,13 @@ pub(crate) fn affordable(options: &Options, wanted: u64) -> u64 {
     if options.memory.join(format!("residents-{wanted}.done")).exists() {
         return wanted;
     }
-    wanted.min(machine::available_bytes() / 4 * 3 / RESIDENT_BYTES)
+    let bytes = machine::available_bytes() / RESIDENT_BYTES;
+    let inodes = machine::free_inodes(&options.memory) / RESIDENT_INODES;
+    let room = bytes.min(inodes) / 4 * 3;
+    if room < wanted {
+        eprintln!("    room for {room} of {wanted} residents: {bytes} by the memory, {inodes} by the inodes");
+    }
+    wanted.min(room)
 }
 
 pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome<()> {
@@ -41,7 +50,7 @@ pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome<()> {
     machine::wait_until_idle();
     let places = places(count);
     at_rest(&hold, &places, count, options, report);
-    scaling(&hold, &places, options, report);
+    scaling(&hold, &places, count, options, report);
     under_changes(&hold, &places, count, options, report)?;
     hold.close();
     Ok(())
@@ -83,70 +92,88 @@ fn at_rest(
     options: &Options,
     report: &mut Report,
 ) {
-    let firsts: Vec<u64> = (0..count).map(|number| number * BLOCKS).collect();
-    let (mut ours, mut clock, mut bare) = ([vec![], vec![], vec![]], vec![], vec![]);
+    let mut ours = [vec![], vec![], vec![]];
+    let raw = memory::Raw::new(count);
+    let mut limits = [const { Vec::new() }; memory::LIMITS.len()];
     timed(places, |dataset, block| find(hold, dataset, block));
     for _ in 0..options.shared.rounds {
         let times = timed(places, |dataset, block| find(hold, dataset, block));
         for (values, share) in ours.iter_mut().zip([0.5, 0.99, 0.999]) {
             values.push(percentile(&times, share));
         }
-        clock.push(percentile(
-            &timed(places, |_, block| {
-                black_box(block);
-            }),
-            0.5,
-        ));
-        let times = timed(places, |_, block| {
-            black_box(firsts.partition_point(|first| *first <= block * 10));
-        });
-        bare.push(percentile(&times, 0.5));
+        for (values, (_, limit)) in limits.iter_mut().zip(memory::LIMITS) {
+            let times = timed(places, |dataset, block| limit(&raw, hold::resident_number(dataset, block)));
+            values.push(percentile(&times, 0.5));
+        }
     }
     let [p50, p99, p999] = ours;
     let name = |what: &str| format!("find + pin + unpin, {count} chunks, {what}");
     report.add(Figure::new("find", name("p50"), "loghold", "ns", &p50).goal(Goal::AtMost(150.0)));
     report.add(Figure::new("find", name("p99"), "loghold", "ns", &p99).goal(Goal::AtMost(1_000.0)));
     report.add(Figure::new("find", name("p99.9"), "loghold", "ns", &p999));
-    report.add(Figure::new("find", "looking at the clock, p50", "raw limit", "ns", &clock));
-    let figure = Figure::new("find", "binary search of first blocks, p50", "raw limit", "ns", &bare);
-    report.add(
-        figure.note("an array of numbers, without pins; looking at the clock is in all of these figures"),
-    );
-}
-
-fn scaling(hold: &DataManagerImpl, places: &[(DatasetId, u64)], options: &Options, report: &mut Report) {
-    let (mut alone, mut together) = (Vec::new(), Vec::new());
-    for _ in 0..options.shared.rounds.max(5) {
-        alone.push(rate(hold, places, 1));
-        together.push(rate(hold, places, 2));
+    for (values, (name, _)) in limits.iter().zip(memory::LIMITS) {
+        report.add(Figure::new("find", name, "raw limit, p50", "ns", values));
     }
-    let one = Figure::new("find", "finds by one thread", "loghold", "1/s", &alone);
-    let base = one.median();
-    report.add(one);
-    let two = Figure::new("find", "finds by two threads, different chunks", "loghold", "1/s", &together);
-    report.add(two.beside_goal(base, "one", Goal::AtLeast(1.8)));
 }
 
-/// Finds in a second, by so many threads, each on its own part of the places.
-fn rate(hold: &DataManagerImpl, places: &[(DatasetId, u64)], threads: usize) -> f64 {
+fn scaling(
+    hold: &DataManagerImpl,
+    places: &[(DatasetId, u64)],
+    count: u64,
+    options: &Options,
+    report: &mut Report,
+) {
+    let raw = memory::Raw::new(count);
+    let ours = |dataset: &DatasetId, block: u64| find(hold, dataset, block);
+    let pinned = |dataset: &DatasetId, block: u64| memory::pin(&raw, hold::resident_number(dataset, block));
+    let counted = |_: &DatasetId, block: u64| memory::arithmetic(block);
+    let mut rates = [const { (Vec::new(), Vec::new()) }; 3];
+    for _ in 0..options.shared.rounds.max(5) {
+        let [finds, pins, sums] = &mut rates;
+        for (threads, values) in [(1, &mut finds.0), (2, &mut finds.1)] {
+            values.push(rate(places, threads, ours));
+        }
+        for (threads, values) in [(1, &mut pins.0), (2, &mut pins.1)] {
+            values.push(rate(places, threads, pinned));
+        }
+        for (threads, values) in [(1, &mut sums.0), (2, &mut sums.1)] {
+            values.push(rate(places, threads, counted));
+        }
+    }
+    let whats = [("finds", "loghold"), ("pins by number", "raw limit"), ("sums", "raw limit")];
+    for ((what, who), (alone, together)) in whats.into_iter().zip(&rates) {
+        let one = Figure::new("find", format!("{what} by one thread"), who, "1/s", alone);
+        let base = one.median();
+        report.add(one);
+        let name = format!("{what} by two threads, different chunks");
+        let two = Figure::new("find", name, who, "1/s", together);
+        report.add(match who {
+            "loghold" => two.beside_goal(base, "one", Goal::AtLeast(1.8)),
+            _ => two.beside(base, "one"),
+        });
+    }
+}
+
+/// Operations in a second, by one thread or two, each on its own half of the places: one alone has as much to look at.
+fn rate(places: &[(DatasetId, u64)], threads: usize, look: impl Fn(&DatasetId, u64) + Sync) -> f64 {
     let barrier = Barrier::new(threads);
     let done = AtomicU64::new(0);
     std::thread::scope(|scope| {
-        for part in places.chunks(places.len() / threads) {
+        for part in places.chunks(places.len() / 2).take(threads) {
             scope.spawn(|| {
                 barrier.wait();
                 let begin = Instant::now();
-                let mut finds = 0;
+                let mut looks = 0;
                 'time: loop {
                     for some in part.chunks(1_000) {
-                        some.iter().for_each(|(dataset, block)| find(hold, dataset, *block));
-                        finds += some.len() as u64;
+                        some.iter().for_each(|(dataset, block)| look(dataset, *block));
+                        looks += some.len() as u64;
                         if begin.elapsed() >= SCALING_TIME {
                             break 'time;
                         }
                     }
                 }
-                done.fetch_add(finds, Ordering::Relaxed);
+                done.fetch_add(looks, Ordering::Relaxed);
             });
         }
     });
