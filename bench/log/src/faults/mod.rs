@@ -62,7 +62,7 @@ const FAULTS: [(&str, Fault); 7] = [
 /// Where an engine lies.
 struct Place {
     dir: PathBuf,
-    /// The part of a name that engines and faults must have.
+    /// What the rounds of each fault are multiplied by.
     scale: f64,
 }
 
@@ -114,12 +114,15 @@ pub(crate) fn run(options: &Options, sheet: &mut Sheet) -> Outcome<()> {
     remove_dir(&place.dir)
 }
 
-/// Appends until something ends it, and says which records were acknowledged; the child is left as it is.
+/// Starts somebody who appends, and waits until the first records are acknowledged.
 fn started(engine: &str, dir: &Path, count: u64) -> Outcome<Talker> {
     let mut talker = Talker::append(engine, dir, count)?;
-    match talker.word()? {
-        Word::Ready => Ok(talker),
-        word => Err(format!("it does not start: {word:?}").into()),
+    loop {
+        match talker.word()? {
+            Word::Record(number) => drop(talker.early.insert(number)),
+            Word::Ready => return Ok(talker),
+            word => return Err(format!("it does not start: {word:?}").into()),
+        }
     }
 }
 
@@ -127,7 +130,7 @@ fn started(engine: &str, dir: &Path, count: u64) -> Outcome<Talker> {
 fn filled(engine: &str, dir: &Path, count: u64) -> Outcome<BTreeSet<u64>> {
     let mut talker = started(engine, dir, count)?;
     talker.go();
-    let mut acknowledged = BTreeSet::new();
+    let mut acknowledged = talker.early.clone();
     loop {
         match talker.word()? {
             Word::Record(number) => drop(acknowledged.insert(number)),
@@ -141,7 +144,7 @@ fn filled(engine: &str, dir: &Path, count: u64) -> Outcome<BTreeSet<u64>> {
 fn appended(talker: &mut Talker, span: Duration) -> Outcome<BTreeSet<u64>> {
     talker.go();
     let begin = Instant::now();
-    let mut acknowledged = BTreeSet::new();
+    let mut acknowledged = talker.early.clone();
     while begin.elapsed() < span {
         match talker.word()? {
             Word::Record(number) => drop(acknowledged.insert(number)),
@@ -188,7 +191,9 @@ fn flipped(engine: &str, place: &Place) -> Outcome<Cell> {
     let copy = place.dir.join("copy");
     for flip in 0..flips {
         damage::copy(&dir, &copy)?;
+        // Records are as long as each other: evenly spread places alone would meet the same byte of each.
         let offset = begin + (end - begin) * (2 * flip + 1) / (2 * flips);
+        let offset = (offset + flip * 37 % 211).min(end - 1);
         damage::flip(&copy.join(&places.file), offset, u32::try_from(flip)?)?;
         tally.add(Survey::take(engine, &copy, RECORDS)?.judge(&wanted));
     }
