@@ -55,7 +55,12 @@ async fn fetch_all(job: &Arc<Job>, runs: &mut JoinSet<RunEnd>) -> Result<(), Dow
                 (file, end)
             });
         }
-        let Some(ended) = runs.join_next().await else { break };
+        let ended = tokio::select! {
+            biased;
+            ended = runs.join_next() => ended,
+            () = job.more.notified() => continue,
+        };
+        let Some(ended) = ended else { break };
         // A panic in a source ends this try and nothing else: the set is dropped, and what its runs hold with it.
         let (file, end) = ended.map_err(|_| DownloadError::panicked())?;
         let Err(error) = end else { continue };

@@ -96,13 +96,14 @@ fn can_try_again(job: &Job, pour: &Pour, error: &DownloadError) -> bool {
 async fn attempt(job: &Job, pour: &mut Pour, crawl: &mut Crawl, fruitless: u32) -> Result<(), DownloadError> {
     let file = pour.file();
     let url = job.url(file, job.attempts + fruitless + crawl.outpaced())?;
-    let request = job.request(file, url, pour.next_range(job)?)?;
-    let source = source_of(&request.url);
+    let source = source_of(&url);
     let lane = tokio::select! {
         biased;
         () = job.ending.cancelled() => return Err(DownloadError::cancelled()),
         lane = enter(job, &source) => lane?,
     };
+    pour.settle(job, &source)?;
+    let request = job.request(file, url, pour.next_range(job)?)?;
     let patience = job.shared.lanes.patience(&source, job.attempts + fruitless);
     let mut asked = Asked { url: request.url.clone(), lane, active: job.active(), patience };
     let result = match asked.answer(job, file, request).await {

@@ -170,6 +170,14 @@ impl Health {
         self.first_bytes.percentile(95, 1)
     }
 
+    /// Bytes that a body would have brought while the first byte of half of all answers was waited for, out of however few are
+    /// known; `None` if it is none.
+    pub(crate) fn wait_bytes(&self) -> Option<u64> {
+        let wait_ms = self.first_bytes.percentile(50, 1)?.as_millis();
+        let per_mib_ms = self.bodies.percentile(50, 1)?.as_millis().max(1);
+        u64::try_from((wait_ms << 20) / per_mib_ms).ok()
+    }
+
     /// A body has come whole.
     pub(crate) fn on_body(&mut self, bytes: u64, took: Duration) {
         if bytes >= BODY_BYTES_MIN {

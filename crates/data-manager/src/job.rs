@@ -52,6 +52,11 @@ pub(crate) struct Job {
     pub(crate) file_bytes_max: u64,
     /// Thrown when the try has failed: requests that move bytes end at their next segment, and no other starts.
     pub(crate) ending: Cancel,
+    /// Told when a run was cut, so that another may be claimed.
+    pub(crate) more: Notify,
+    /// When the try began. Its requests are as urgent as if all had been asked for then, so that what is left of a chunk does
+    /// not fall behind others while it is fetched.
+    began: Duration,
     /// One per file, in the descriptor's order. Held for memory work only.
     plans: Mutex<Vec<FilePlan>>,
     /// Places that have answered that an object is not there, or may not be asked. Held for memory work only.
@@ -97,6 +102,7 @@ impl Job {
         (staging, plans): (Staging, Vec<FilePlan>),
         file_bytes_max: u64,
     ) -> Job {
+        let began = shared.clock.monotonic();
         Job {
             shared,
             wanted,
@@ -106,6 +112,8 @@ impl Job {
             staging,
             file_bytes_max,
             ending: Cancel::default(),
+            more: Notify::new(),
+            began,
             plans: Mutex::new(plans),
             lost: Mutex::default(),
             activity: Mutex::new(Activity::default()),
@@ -142,8 +150,7 @@ impl Job {
         let total = self.progress.total_bytes().unwrap_or(UNKNOWN_BYTES);
         let remaining = total.saturating_sub(self.progress.done_bytes());
         let late = RETRY_AFTER * self.attempts.min(RETRIES_MAX);
-        let arrived = self.shared.clock.monotonic().saturating_add(late);
-        Turn::new(self.wanted.priority, arrived, remaining, self.wanted.chunk.id)
+        Turn::new(self.wanted.priority, self.began.saturating_add(late), remaining, self.wanted.chunk.id)
     }
 
     /// Shows how far it is.

@@ -39,6 +39,14 @@ const RETRY_PART: u32 = 4;
 /// What may be asked for a second time while the first request is silent, in percent of all bytes that came in.
 const HEDGE_PERCENT: u64 = 3;
 
+/// What one request brings of a longer file.
+const RUN_BYTES: u64 = 16 << 20;
+
+/// It brings as much more as makes the wait for its first byte a small part of its time: some servers read the whole object
+/// before they send a part of it. The smaller factor is for connections that would be idle otherwise.
+const RUN_WAITS: u64 = 8;
+const RUN_WAITS_IDLE: u64 = 2;
+
 /// Sources that are remembered; healthy ones that nobody asks are forgotten beyond that.
 const SOURCES_MAX: usize = 1_024;
 
@@ -251,6 +259,16 @@ impl Lanes {
         Some(part.map_or(usual, |part| usual.min(part)))
     }
 
+    /// How much a request to a source is to bring of a file of which nobody else fetches the next `rest` bytes.
+    pub(crate) fn run_bytes(&self, source: &str, rest: u64) -> u64 {
+        let inner = self.shared.lock();
+        let wait_bytes = inner.sources.get(source).and_then(|state| state.health.wait_bytes()).unwrap_or(0);
+        let waiting = u32::try_from(inner.waiting.len()).unwrap_or(u32::MAX);
+        let idle = inner.window.limit().saturating_sub(waiting).max(1);
+        drop(inner);
+        run_bytes(rest, wait_bytes, idle)
+    }
+
     /// How long a source is to be left alone.
     pub(crate) fn rests_for(&self, source: &str) -> Option<Duration> {
         let now = self.shared.clock.monotonic();
@@ -452,6 +470,15 @@ impl SourceState {
         let outrun = self.overdue.len() - late;
         late > usize::try_from(self.open).unwrap_or(usize::MAX).saturating_sub(outrun) / 2
     }
+}
+
+/// The same, where `wait_bytes` would have come in the wait for a first byte, and `idle` connections could share the file.
+fn run_bytes(rest: u64, wait_bytes: u64, idle: u32) -> u64 {
+    let most = RUN_BYTES.max(wait_bytes.saturating_mul(RUN_WAITS));
+    let least = RUN_BYTES.max(wait_bytes.saturating_mul(RUN_WAITS_IDLE));
+    let bytes = (rest / u64::from(idle)).clamp(least, most);
+    // A rest that would be no request worth making goes along.
+    if rest.saturating_sub(bytes) < least { rest } else { bytes }
 }
 
 fn closed(source: &str, rest: Duration) -> DownloadError {

@@ -1,17 +1,12 @@
 //! `FilePlan`: which parts of a file are here, which are being fetched, and which to fetch next. Pure.
-//! Refuses to fetch: it gives out runs of segments, each to one request.
+//! Refuses to fetch, and to say how long a request is: it gives out stretches of segments, each to one request, which takes
+//! as much of it as it is told to.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::data_source::Validator;
 use crate::digest::{ChainingValue, SEGMENT_BYTES, file_hash, segment_count, segment_len};
-
-/// Files longer than this are fetched by several requests at once.
-const WHOLE_BYTES_MAX: u64 = 32 << 20;
-
-/// Segments that one of several requests fetches: long enough that the wait for its first byte is a small part.
-const RUN_SEGMENTS: u64 = 4;
 
 /// One file's way onto the disk.
 #[derive(Debug, Default)]
@@ -24,6 +19,8 @@ pub(crate) struct FilePlan {
     done: BTreeMap<u64, ChainingValue>,
     /// Bytes that are being fetched, by where the run begins. The end of a run of unknown length is `u64::MAX`.
     claimed: BTreeMap<u64, u64>,
+    /// Where the run begins that has everything up to the next one, until its request is made: at most one at a time.
+    unsettled: Option<u64>,
     /// The source gives no parts that could be joined: one request fetches it all.
     is_whole_only: bool,
     /// Whether the part map knows the total and the validator that are known here.
@@ -77,15 +74,18 @@ impl FilePlan {
         file_hash(self.total?, &values).filter(|_| self.is_complete())
     }
 
-    /// The bytes that the next request should fetch, which are its own from now on. An empty range asks for an object
-    /// of unknown length from its beginning.
+    /// The bytes that the next request may fetch, which are its own until it settles for some of them. An empty range asks
+    /// for an object of unknown length from its beginning.
     pub(crate) fn claim(&mut self) -> Option<Range<u64>> {
+        if self.unsettled.is_some() {
+            return None;
+        }
         let Some(total) = self.total else {
             // One request finds out how long the object is.
             if !self.claimed.is_empty() {
                 return None;
             }
-            self.claimed.insert(0, u64::MAX);
+            self.take(0, u64::MAX);
             return Some(0..0);
         };
         if self.is_whole_only {
@@ -93,19 +93,35 @@ impl FilePlan {
                 return None;
             }
             self.done.clear();
-            self.claimed.insert(0, total);
+            self.take(0, total);
             return Some(0..total);
         }
         let segments = segment_count(total);
         let first = (0..segments).find(|index| self.is_free(*index))?;
-        let run_max = if total <= WHOLE_BYTES_MAX { segments } else { RUN_SEGMENTS };
-        let mut end = first + 1;
-        while end < segments && end - first < run_max && self.is_free(end) {
-            end += 1;
-        }
-        let range = first * SEGMENT_BYTES..u64::min(end * SEGMENT_BYTES, total);
-        self.claimed.insert(range.start, range.end);
+        let start = first * SEGMENT_BYTES;
+        let claimed = self.claimed.range(start..).next().map(|(next, _)| *next);
+        let done = self.done.range(first..).next().map(|(next, _)| next * SEGMENT_BYTES);
+        let range = start..[claimed, done].into_iter().flatten().fold(total, u64::min);
+        self.take(range.start, range.end);
         Some(range)
+    }
+
+    fn take(&mut self, start: u64, end: u64) {
+        self.claimed.insert(start, end);
+        self.unsettled = Some(start);
+    }
+
+    /// The first request of the run that begins at `start` is made now, for `bytes` or a little more: the rest is for others.
+    /// Returns where the run ends, if it was not settled yet and that is known.
+    pub(crate) fn settle(&mut self, start: u64, bytes: u64) -> Option<u64> {
+        self.unsettled.take_if(|unsettled| *unsettled == start)?;
+        self.total?;
+        let end = self.claimed.get_mut(&start)?;
+        if !self.is_whole_only {
+            let cut = start.saturating_add(bytes.max(1)).checked_next_multiple_of(SEGMENT_BYTES);
+            *end = u64::min(*end, cut.unwrap_or(u64::MAX));
+        }
+        Some(*end)
     }
 
     fn is_free(&self, index: u64) -> bool {
@@ -156,11 +172,13 @@ impl FilePlan {
     /// A run ended, with all its bytes or not: what is not done may be claimed anew.
     pub(crate) fn release(&mut self, start: u64) {
         self.claimed.remove(&start);
+        self.unsettled.take_if(|unsettled| *unsettled == start);
     }
 
     /// All runs were stopped.
     pub(crate) fn release_all(&mut self) {
         self.claimed.clear();
+        self.unsettled = None;
     }
 
     /// From now on the object is fetched by one request from its beginning.
@@ -179,7 +197,7 @@ impl FilePlan {
         self.validator = None;
         self.is_noted = false;
         self.done.clear();
-        self.claimed.clear();
+        self.release_all();
     }
 }
 
@@ -187,17 +205,44 @@ impl FilePlan {
 mod tests {
     use super::*;
 
+    const TOTAL: u64 = 8 * SEGMENT_BYTES;
+
     fn drain(plan: &mut FilePlan) -> Vec<Range<u64>> {
-        std::iter::from_fn(|| plan.claim()).collect()
+        std::iter::from_fn(|| plan.claim().inspect(|run| assert!(plan.settle(run.start, TOTAL).is_some())))
+            .collect()
     }
 
     #[test]
-    fn a_small_file_is_one_run_and_a_large_one_several() {
-        assert_eq!(drain(&mut FilePlan::new(Some(WHOLE_BYTES_MAX))), vec![0..WHOLE_BYTES_MAX; 1]);
-        let total = WHOLE_BYTES_MAX + 5;
-        let runs = drain(&mut FilePlan::new(Some(total)));
-        assert_eq!(runs.len(), 3);
-        assert_eq!(runs.iter().map(|run| run.end - run.start).sum::<u64>(), total);
+    fn what_a_request_does_not_settle_for_is_for_the_next_one() {
+        let mut plan = FilePlan::new(Some(TOTAL + 5));
+        assert_eq!(plan.claim(), Some(0..TOTAL + 5));
+        assert_eq!(plan.claim(), None, "until its request is made, the first has all of it");
+        assert_eq!(plan.settle(0, SEGMENT_BYTES + 1), Some(2 * SEGMENT_BYTES), "segments are not cut");
+        assert_eq!(plan.settle(0, 1), None, "its later requests are for the same");
+        assert_eq!(plan.claim(), Some(2 * SEGMENT_BYTES..TOTAL + 5));
+        assert_eq!(plan.settle(2 * SEGMENT_BYTES, TOTAL), Some(TOTAL + 5));
+        assert_eq!(plan.claim(), None);
+    }
+
+    #[test]
+    fn an_object_that_is_fetched_whole_is_not_shared() {
+        let mut plan = FilePlan::new(Some(TOTAL));
+        plan.fetch_whole();
+        assert_eq!(plan.claim(), Some(0..TOTAL));
+        assert_eq!(plan.settle(0, 1), Some(TOTAL));
+        assert_eq!(plan.claim(), None);
+    }
+
+    #[test]
+    fn a_run_that_ends_before_its_request_was_made_leaves_all_of_it() {
+        let mut plan = FilePlan::new(Some(TOTAL));
+        for _ in 0..2 {
+            assert_eq!(plan.claim(), Some(0..TOTAL));
+            plan.release(0);
+        }
+        assert_eq!(plan.claim(), Some(0..TOTAL));
+        plan.release_all();
+        assert_eq!(plan.claim(), Some(0..TOTAL));
     }
 
     #[test]
@@ -211,10 +256,11 @@ mod tests {
     fn one_request_finds_out_the_length_before_others_start() {
         let mut plan = FilePlan::new(None);
         assert_eq!(plan.claim(), Some(0..0));
+        assert_eq!(plan.settle(0, TOTAL), None);
         assert_eq!(plan.claim(), None);
         plan.learn(Some(100 << 20), None).expect("first answer");
         plan.set_claim_end(0, 16 << 20);
-        assert_eq!(plan.claim(), Some(16 << 20..32 << 20));
+        assert_eq!(plan.claim(), Some(16 << 20..100 << 20));
     }
 
     #[test]
@@ -240,10 +286,10 @@ mod tests {
 
     #[test]
     fn a_released_run_is_claimed_again_without_its_done_segments() {
-        let mut plan = FilePlan::new(Some(WHOLE_BYTES_MAX));
-        assert_eq!(plan.claim(), Some(0..WHOLE_BYTES_MAX));
+        let mut plan = FilePlan::new(Some(TOTAL));
+        assert_eq!(plan.claim(), Some(0..TOTAL));
         plan.segment_done(0, [0; 32]);
         plan.release(0);
-        assert_eq!(plan.claim(), Some(SEGMENT_BYTES..WHOLE_BYTES_MAX));
+        assert_eq!(plan.claim(), Some(SEGMENT_BYTES..TOTAL));
     }
 }

@@ -65,6 +65,17 @@ impl Pour {
         self.file
     }
 
+    /// A request is about to be made, to `source`: from the first one on, others may fetch what it will not bring.
+    pub(crate) fn settle(&mut self, job: &Job, source: &str) -> Result<(), DownloadError> {
+        let rest = self.end.map_or(u64::MAX, |end| end - self.start);
+        let bytes = job.shared.lanes.run_bytes(source, rest);
+        if let Some(end) = job.plan(self.file, |plan| plan.settle(self.start, bytes))? {
+            self.end = Some(end);
+            job.more.notify_one();
+        }
+        Ok(())
+    }
+
     /// Where the next byte to come belongs.
     pub(crate) fn reached(&self) -> u64 {
         self.position + self.gathered_bytes
@@ -201,6 +212,7 @@ impl Pour {
         self.is_asked = true;
         if let Some(end) = self.end {
             job.plan(self.file, |plan| plan.set_claim_end(self.start, end))?;
+            job.more.notify_one();
         }
         Ok(())
     }

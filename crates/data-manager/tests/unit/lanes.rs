@@ -138,3 +138,38 @@ async fn while_nothing_moves_twice_as_many_as_are_silent_are_asked_for() {
         [enter(&lanes, 0, false).await, enter(&lanes, 1, false).await].into_iter().flatten().collect();
     assert_eq!(more.len(), 2, "one of eight moves");
 }
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn a_request_brings_16_mib_while_others_want_the_connections() {
+    assert_eq!(run_bytes(100 * MIB, 0, 1), 16 * MIB);
+    assert_eq!(run_bytes(31 * MIB, 0, 8), 31 * MIB, "no request is made for less");
+    assert_eq!(run_bytes(5, 0, 8), 5);
+}
+
+#[test]
+fn a_file_is_shared_among_connections_that_would_be_idle() {
+    assert_eq!(run_bytes(400 * MIB, 10 * MIB, 8), 50 * MIB);
+    assert_eq!(run_bytes(400 * MIB, 10 * MIB, 400), 20 * MIB, "but not for requests that mostly wait");
+}
+
+#[test]
+fn a_source_that_is_waited_for_long_is_asked_for_more_at_once() {
+    assert_eq!(run_bytes(1_000 * MIB, 10 * MIB, 1), 80 * MIB);
+    assert_eq!(run_bytes(90 * MIB, 10 * MIB, 1), 90 * MIB);
+}
+
+#[tokio::test(start_paused = true)]
+async fn how_long_a_source_is_waited_for_is_known_from_its_first_body_on() {
+    for (wait_ms, known) in [(500, 200 * MIB..1_000 * MIB), (5, 16 * MIB..16 * MIB + 1)] {
+        let (lanes, clock) = lanes(64);
+        let mut lane = enter(&lanes, 0, false).await.unwrap();
+        assert_eq!(lanes.run_bytes(SOURCE, 10_000 * MIB), 16 * MIB);
+        clock.advance(Duration::from_millis(wait_ms));
+        lane.answered();
+        lane.delivered(10 * MIB, Duration::from_millis(100));
+        let run = lanes.run_bytes(SOURCE, 10_000 * MIB);
+        assert!(known.contains(&run), "{run} after a wait of {wait_ms} ms");
+    }
+}
