@@ -15,6 +15,9 @@ pub(crate) use bench_kit::machine::find_program;
 use crate::Outcome;
 use crate::machine;
 
+/// How long a server may take to end when it is asked to.
+const END_MAX: Duration = Duration::from_secs(2);
+
 /// How a program's run went.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Run {
@@ -112,6 +115,13 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // Asked first: nginx that is killed leaves its workers behind.
+        let pid = Pid::from_child(&self.child);
+        let is_asked = kill_process(pid, Signal::TERM).is_ok();
+        let begin = Instant::now();
+        while is_asked && begin.elapsed() < END_MAX && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         drop(self.child.kill());
         drop(self.child.wait());
     }
