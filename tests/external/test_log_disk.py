@@ -149,6 +149,29 @@ def test_a_write_without_room_ends_with_7_and_keeps_what_was_printed(binary, pla
 
 
 @pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)
+def test_a_process_without_file_handles_says_so_and_keeps_what_was_printed(binary, place, parameters):
+    if shutil.which("prlimit") is None:
+        pytest.skip("prlimit is not installed")
+    log = LogProgram(binary, place / "log")
+    log.run("init", *parameters)
+    records, refused = b"".join(b"%d %s\n" % (number, b"x" * 3000) for number in range(300)), 0
+    for handles in range(4, 40):
+        end = len(log.ids())
+        run = log.run("append", stdin=records, code=None, before=["prlimit", f"--nofile={handles}"])
+        # With next to none the program is not loaded, and with some more tokio panics: it has none for signals.
+        assert run.code in (0, 1, 127) or (run.code == 101 and "UnixStream" in run.stderr), run
+        printed = ids_in(run.stdout)
+        assert printed == list(range(end + 1, end + 1 + len(printed)))
+        check_prefix(log.ids(), printed)
+        refused += "Too many open files" in run.stderr
+        if run.code == 0:
+            assert len(printed) == 300
+            break
+    assert refused > 0 and run.code == 0, run
+    assert log.check() == []
+
+
+@pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)
 def test_a_flipped_bit_anywhere_is_reported_or_changes_no_record(binary, place, dice, parameters):
     log = LogProgram(binary, place / "log")
     log.run("init", *parameters)
