@@ -19,7 +19,7 @@ use crate::id_prefix::IdPrefix;
 use crate::import::detect::ImportFormat;
 use crate::import::peer_id::PeerId;
 use crate::mirror::{MirrorRule, parse_mirror};
-use crate::quantity::{parse_duration, parse_rate};
+use crate::quantity::{parse_bytes, parse_duration, parse_rate};
 
 /// Half-open blocks. A name of its own, so that clap takes it for one value.
 pub(crate) type Blocks = std::ops::Range<u64>;
@@ -70,6 +70,9 @@ pub(crate) struct GlobalArguments {
     /// Fetch at most this much a second over all downloads, such as 10MiB/s
     #[arg(long, global = true, value_name = "RATE", value_parser = parse_rate)]
     pub(crate) limit_rate: Option<u64>,
+    /// Room that stays free on each disk, such as 10GiB: downloads wait rather than go below it [default: 1GiB]
+    #[arg(long, global = true, value_name = "SIZE", value_parser = parse_bytes)]
+    pub(crate) keep_free: Option<u64>,
     /// Requests open at once, 1 to 1024 [default: 256]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(crate) connections: Option<u32>,

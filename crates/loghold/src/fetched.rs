@@ -1,8 +1,7 @@
 //! Fetching in the foreground: watches the hold until the wanted chunks are ready or given up, and shows it.
 //! Refuses to fetch; the hold does. Stopping it leaves what was fetched for the next run.
 
-use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use data_manager::data_chunk::{ChunkId, hex_id};
@@ -12,6 +11,7 @@ use data_manager::status::ChunkState;
 use host::Clock;
 
 use crate::exit::{Exit, Outcome};
+use crate::hindrances::Hindrances;
 use crate::notes::Notes;
 use crate::progress::{Overall, Progress};
 use crate::quantity::show_duration;
@@ -82,14 +82,9 @@ struct Fetching<'a> {
     hold: &'a DataManagerImpl,
     sizes: HashMap<ChunkId, Option<u64>>,
     settling: Settling,
-    data_dirs: usize,
-    /// Data directories that wait for room, and why.
-    paused: HashSet<PathBuf>,
-    paused_for: String,
+    hindrances: Hindrances,
     progress: Progress,
     notes: Notes,
-    /// What was last said of each source that rests.
-    said: HashMap<String, String>,
     /// How many failures of chunks were said.
     failures_said: usize,
     /// Events were missed, so all chunks have to be looked at.
@@ -109,12 +104,9 @@ impl<'a> Fetching<'a> {
             hold,
             settling: Settling::new(wanted.chunks.keys().copied(), wanted.patience),
             sizes: wanted.chunks,
-            data_dirs: wanted.data_dirs,
-            paused: HashSet::new(),
-            paused_for: String::new(),
+            hindrances: Hindrances::new(wanted.data_dirs),
             progress: Progress::new(notes),
             notes,
-            said: HashMap::new(),
             failures_said: 0,
             is_behind: false,
             next_look: Duration::ZERO,
@@ -144,8 +136,8 @@ impl<'a> Fetching<'a> {
                 () = &mut time_is_up => return End::TimedOut,
                 _ = ticks.tick() => self.tick(),
             }
-            if self.paused.len() >= self.data_dirs && self.hold.totals().staging == 0 {
-                return End::DiskFull(std::mem::take(&mut self.paused_for));
+            if let Some(reason) = self.hindrances.no_room(self.hold) {
+                return End::DiskFull(reason.to_owned());
             }
         }
         End::Settled
@@ -162,17 +154,8 @@ impl<'a> Fetching<'a> {
             Event::Quarantined { id, reason } => {
                 self.say_of(id, &format!("damaged, fetched again: {reason}"));
             }
-            Event::Paused { data_dir, reason } => {
-                self.progress.say(&format!("{}: downloads wait: {reason}", data_dir.display()));
-                self.paused.insert(data_dir);
-                self.paused_for = reason;
-            }
-            Event::Resumed(data_dir) => {
-                self.progress.say(&format!("{}: downloads go on", data_dir.display()));
-                self.paused.remove(&data_dir);
-            }
             Event::Lagged(_) => self.is_behind = true,
-            _ => {}
+            other => self.hindrances.take(&other, &self.progress),
         }
     }
 
@@ -231,7 +214,7 @@ impl<'a> Fetching<'a> {
     fn tick(&mut self) {
         let fetched_bytes = self.hold.totals().fetched_bytes;
         self.show(fetched_bytes);
-        self.say_which_sources_rest();
+        self.hindrances.say_which_sources_rest(self.hold, &self.progress);
         let now = self.clock.monotonic();
         if self.is_behind && now >= self.next_look {
             self.look_at_all();
@@ -240,18 +223,6 @@ impl<'a> Fetching<'a> {
             self.give_up_what_waits(now.saturating_sub(self.came.1));
         } else {
             self.came = (fetched_bytes, now);
-        }
-    }
-
-    /// A source that fails again and again is left alone by the hold, and no chunk fails by that.
-    fn say_which_sources_rest(&mut self) {
-        for status in self.hold.sources() {
-            let (Some(closed_for), Some(error)) = (status.closed_for, status.last_error) else { continue };
-            if self.said.get(&status.source) != Some(&error) {
-                let rest = show_duration(closed_for);
-                self.progress.say(&format!("{} fails and is left alone for {rest}: {error}", status.source));
-                self.said.insert(status.source, error);
-            }
         }
     }
 

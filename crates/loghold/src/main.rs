@@ -8,6 +8,7 @@ mod dataset;
 mod descriptor;
 mod exit;
 mod fetched;
+mod hindrances;
 mod id_prefix;
 mod import;
 mod input;

@@ -105,6 +105,14 @@ impl Progress {
         };
     }
 
+    /// Does what prints elsewhere, without the bars in between.
+    pub(crate) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
+        match &self.shown {
+            Shown::Bars { all, .. } => all.suspend(print),
+            Shown::Lines { .. } | Shown::Nothing => print(),
+        }
+    }
+
     /// Takes the bars away.
     pub(crate) fn finish(self) {
         if let Shown::Bars { all, total, chunks } = self.shown {

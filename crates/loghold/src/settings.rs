@@ -44,6 +44,9 @@ impl Settings {
         options.data_dirs =
             data_dirs.iter().map(|dir| DataDir { path: dir.clone(), bytes_max: None }).collect();
         options.limits.bytes_per_second_max = arguments.limit_rate;
+        if let Some(bytes) = arguments.keep_free {
+            options.limits.free_bytes_min = bytes;
+        }
         if let Some(connections) = arguments.connections {
             options.limits.connections_max = connections;
             options.limits.connections_per_source_max = connections;
@@ -135,6 +138,7 @@ mod tests {
         let arguments = GlobalArguments {
             allow_private: true,
             limit_rate: Some(4_096),
+            keep_free: Some(7),
             connections: Some(3),
             json: true,
             ..GlobalArguments::default()
@@ -143,6 +147,7 @@ mod tests {
         let options = settings.hold_options().unwrap();
         assert_eq!(options.network, Network::Private);
         assert_eq!(options.limits.bytes_per_second_max, Some(4_096));
+        assert_eq!(options.limits.free_bytes_min, 7);
         assert_eq!((options.limits.connections_max, options.limits.connections_per_source_max), (3, 3));
         assert_eq!(settings.format, OutputFormat::Json);
     }

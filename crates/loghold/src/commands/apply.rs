@@ -7,6 +7,7 @@ use std::time::Duration;
 use data_manager::data_chunk::{ChunkId, DataChunk, DataChunkRef, hex_id, parse_hex_id};
 use data_manager::data_manager::DataManagerImpl;
 use data_manager::event::Event;
+use host::Clock;
 use sealer::{Error, Manifest, ManifestChain};
 use serde::Serialize;
 use tokio::time::sleep;
@@ -18,8 +19,10 @@ use crate::commands::chunk::report::BlocksReport;
 use crate::commands::hot_copy::HotCopy;
 use crate::dataset::Dataset;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::hindrances::Hindrances;
 use crate::notes::Notes;
 use crate::output::print_lines;
+use crate::progress::{Overall, Progress};
 use crate::quantity::counted;
 use crate::runtime::runtime;
 use crate::settings::Settings;
@@ -27,6 +30,8 @@ use crate::stop_signal::StopSignal;
 
 /// How often the store is asked for new manifests: often enough that a chunk is here a second after it was sealed.
 const ASK_PAUSE: Duration = Duration::from_millis(250);
+
+const GO_ON: &str = "run the same command again to go on";
 
 /// A chunk that has come. Its fields are an interface.
 #[derive(Debug, Serialize)]
@@ -47,18 +52,22 @@ pub(crate) fn run(arguments: &ApplyArguments, settings: &Settings) -> Outcome<Ex
     // The user names this directory, and manifests name plain files below it.
     let is_local = arguments.from.scheme() == "file";
     let parts = if is_local { Settings::hold_parts_with_files() } else { settings.hold_parts() };
-    let hold = DataManagerImpl::open_with(settings.hold_options()?, parts)?;
+    let options = settings.hold_options()?;
+    let hindrances = Hindrances::new(options.data_dirs.len());
+    let hold = DataManagerImpl::open_with(options, parts)?;
     let store = arguments.from.as_str().trim_end_matches('/').to_string();
     let applying = Applying {
         hold: &hold,
         arguments,
         format: settings.format,
-        notes: Notes::new(settings),
+        progress: Progress::new(Notes::new(settings)),
+        hindrances,
+        clock: Clock::system(),
+        overall: Overall { bytes_all: Some(0), ..Overall::default() },
         store,
         sequence: 0,
         waiting: HashMap::new(),
         replaced: HashMap::new(),
-        given_up: 0,
         hot_copy,
     };
     let exit = runtime()?.block_on(applying.run(chain));
@@ -70,7 +79,11 @@ struct Applying<'a> {
     hold: &'a DataManagerImpl,
     arguments: &'a ApplyArguments,
     format: OutputFormat,
-    notes: Notes,
+    progress: Progress,
+    hindrances: Hindrances,
+    clock: Clock,
+    /// What came, and what is wanted, since the command began.
+    overall: Overall,
     store: String,
     /// The manifest that was read last.
     sequence: u64,
@@ -78,7 +91,6 @@ struct Applying<'a> {
     waiting: HashMap<ChunkId, Manifest>,
     /// Chunks that go when this one has come.
     replaced: HashMap<ChunkId, Vec<ChunkId>>,
-    given_up: usize,
     /// What the log keeps for this hold.
     hot_copy: Option<HotCopy>,
 }
@@ -86,6 +98,13 @@ struct Applying<'a> {
 impl Applying<'_> {
     async fn run(mut self, chain: ManifestChain) -> Outcome<Exit> {
         let mut stop = StopSignal::listen()?;
+        let exit = self.go_on(&mut stop, chain).await;
+        self.progress.finish();
+        exit
+    }
+
+    async fn go_on(&mut self, stop: &mut StopSignal, chain: ManifestChain) -> Outcome<Exit> {
+        let began = self.clock.monotonic();
         let mut watch = self.hold.watch();
         let mut chain = Some(chain);
         loop {
@@ -93,6 +112,7 @@ impl Applying<'_> {
             if !self.arguments.follow && self.waiting.is_empty() {
                 return self.conclude();
             }
+            self.show(self.clock.monotonic().saturating_sub(began));
             let paused = sleep(ASK_PAUSE);
             tokio::pin!(paused);
             loop {
@@ -101,10 +121,35 @@ impl Applying<'_> {
                     () = &mut paused => break,
                     event = watch.next() => self.hear(event)?,
                 }
-                if !self.arguments.follow && self.waiting.is_empty() {
+                if self.arguments.follow {
+                    continue;
+                }
+                if let Some(reason) = self.hindrances.no_room(self.hold) {
+                    let message =
+                        format!("no room: {reason}; {} not fetched", counted(self.waiting.len(), "chunk"));
+                    return Err(
+                        Failure::new(Exit::DiskFull, message).hint(format!("free some space; {GO_ON}"))
+                    );
+                }
+                if self.waiting.is_empty() {
                     break;
                 }
             }
+        }
+    }
+
+    fn show(&mut self, elapsed: Duration) {
+        self.hindrances.say_which_sources_rest(self.hold, &self.progress);
+        let in_flight = self.hold.progress();
+        let mine = in_flight.iter().filter(|chunk| self.waiting.contains_key(&chunk.id));
+        let bytes_staged: u64 = mine.map(|chunk| chunk.bytes_done).sum();
+        let overall = Overall {
+            bytes_done: self.overall.bytes_done.saturating_add(bytes_staged),
+            bytes_fetched: self.hold.totals().fetched_bytes,
+            ..self.overall
+        };
+        if !self.waiting.is_empty() {
+            self.progress.show(elapsed, &overall, &in_flight);
         }
     }
 
@@ -123,7 +168,7 @@ impl Applying<'_> {
         match read {
             Ok(manifests) => self.want(manifests)?,
             Err(Error::Store { what, is_transient: true }) if self.arguments.follow => {
-                self.notes.say(&format!("the store does not answer, and is asked again: {what}"));
+                self.progress.say(&format!("the store does not answer, and is asked again: {what}"));
             }
             Err(error) => return Err(store_failure(&error)),
         }
@@ -149,6 +194,9 @@ impl Applying<'_> {
             self.hold.download_chunk(self.chunk(id, blocks, &manifest)?)?;
             let replaces = manifest.replaces.iter().filter_map(|hex| id_of(hex)).collect();
             self.replaced.insert(id, replaces);
+            self.overall.chunks_all += 1;
+            self.overall.bytes_all =
+                self.overall.bytes_all.map(|bytes| bytes.saturating_add(size(&manifest)));
             self.waiting.insert(id, manifest);
             self.arrived(id)?;
         }
@@ -180,14 +228,14 @@ impl Applying<'_> {
             Some(Event::Failed { id, reason, next_try }) if self.waiting.contains_key(&id) => {
                 let is_over = next_try.is_none_or(|next_try| next_try >= self.arguments.patience);
                 if is_over {
-                    self.notes.say(&format!("chunk {} could not be had: {reason}", hex_id(&id)));
+                    self.progress.say(&format!("chunk {} could not be had: {reason}", hex_id(&id)));
                 }
                 if is_over && !self.arguments.follow {
                     let manifest = self.waiting.remove(&id);
                     if let (Some(hot_copy), Some(manifest)) = (&mut self.hot_copy, manifest) {
                         hot_copy.lose(manifest.first_transid);
                     }
-                    self.given_up += 1;
+                    self.overall.chunks_given_up += 1;
                 }
                 Ok(())
             }
@@ -196,7 +244,10 @@ impl Applying<'_> {
                 ids.into_iter().try_for_each(|id| self.arrived(id))?;
                 self.let_go()
             }
-            Some(_) => Ok(()),
+            Some(event) => {
+                self.hindrances.take(&event, &self.progress);
+                Ok(())
+            }
             None => Err(Failure::new(Exit::Error, "the hold was closed")),
         }
     }
@@ -205,6 +256,8 @@ impl Applying<'_> {
     fn arrived(&mut self, id: ChunkId) -> Outcome<()> {
         let Some(pin) = self.hold.get_chunk(id) else { return Ok(()) };
         let Some(manifest) = self.waiting.remove(&id) else { return Ok(()) };
+        self.overall.chunks_ready += 1;
+        self.overall.bytes_done = self.overall.bytes_done.saturating_add(size(&manifest));
         for old in self.replaced.remove(&id).unwrap_or_default() {
             self.hold.delete_chunk(old);
         }
@@ -217,19 +270,27 @@ impl Applying<'_> {
         };
         // One document for each chunk, as it comes.
         let format = if self.format == OutputFormat::Table { self.format } else { OutputFormat::Jsonl };
-        print_lines(format, &[arrived], |arrived| {
-            format!("{}  {}", arrived.id, show_block_range(&pin.block_range())).into_bytes()
+        self.progress.aside(|| {
+            print_lines(format, &[arrived], |arrived| {
+                format!("{}  {}", arrived.id, show_block_range(&pin.block_range())).into_bytes()
+            })
         })
     }
 
     fn conclude(&self) -> Outcome<Exit> {
-        if self.given_up == 0 {
+        if self.sequence == 0 {
+            self.progress.say(&format!("nothing is sealed in {} yet", self.store));
+        }
+        if self.overall.chunks_given_up == 0 {
             return Ok(Exit::Done);
         }
-        let lost = counted(self.given_up, "chunk");
-        Err(Failure::new(Exit::Incomplete, format!("{lost} could not be had"))
-            .hint("run the same command again to go on"))
+        let lost = counted(self.overall.chunks_given_up, "chunk");
+        Err(Failure::new(Exit::Incomplete, format!("{lost} could not be had")).hint(GO_ON))
     }
+}
+
+fn size(manifest: &Manifest) -> u64 {
+    manifest.files.values().fold(0, |sum, file| sum.saturating_add(file.bytes))
 }
 
 fn store_failure(error: &Error) -> Failure {

@@ -192,3 +192,16 @@ fn a_hold_is_waited_for_before_its_first_chunk_and_not_by_another_log() {
     assert_eq!(hold_position(&program, &log), None);
     assert_eq!(program.run(&["apply", "--from", &url, "--consumer", "worker-1"]).code, 2);
 }
+
+#[test]
+fn a_store_without_chunks_and_a_disk_without_room_are_said() {
+    let program = Program::new();
+    let mut sealed = Sealed { program: &program, last: None };
+    let url = sealed.url();
+    let run = program.run(&["apply", "--from", &url]);
+    assert!(run.code == 0 && run.stderr.contains("nothing is sealed"), "{run:?}");
+    sealed.seal(0, 9, &[]);
+    let run = program.run(&["apply", "--from", &url, "--keep-free", "1000TiB"]);
+    assert!(run.code == 7 && run.stderr.contains("no room"), "{run:?}");
+    assert_eq!(program.run(&["apply", "--from", &url]).code, 0);
+}
