@@ -13,6 +13,7 @@ import pytest
 
 from log1_writer import Writer
 from hold import Hold
+from servers import Moto
 
 BUCKET = "sealed"
 PLAN = """
@@ -150,6 +151,23 @@ def test_s3s_fs_whose_race_has_two_winners_is_refused(binary, place, s3s_fs, dic
 
 def test_garage_that_knows_no_conditions_is_refused(binary, place, garage, dice):
     check_refused(binary, garage, place, dice)
+
+
+def test_endpoints_of_one_store_pass_and_those_of_two_are_refused(binary, place, moto, s3s_fs, dice):
+    loghold = program(binary, moto, place)
+    url = f"s3://{BUCKET}/{place.name}"
+    # Servers of moto in one process share their objects, as nodes of a cluster do.
+    second = Moto()
+    try:
+        checked = loghold.run("store", "check", url, "--endpoint", second.endpoint, "-o", "json").json()[0]
+        assert checked["winners_max"] == 1
+    finally:
+        second.close()
+    nothing = place / "nothing"
+    s3s_fs.upload(BUCKET, nothing)
+    refused = loghold.run("store", "check", url, "--endpoint", s3s_fs.endpoint, code=6)
+    assert "does not keep the first of several writers" in refused.stderr
+    assert "has no endpoints" in loghold.run("store", "check", f"file://{place}", "--endpoint", "http://x", code=2).stderr
 
 
 def test_a_plan_with_a_mistake_names_the_key(binary, place):

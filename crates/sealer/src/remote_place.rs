@@ -56,7 +56,7 @@ impl fmt::Debug for RemotePlace {
 }
 
 impl RemotePlace {
-    pub(crate) fn open(url: &Url) -> Result<RemotePlace, Error> {
+    pub(crate) fn open(url: &Url, endpoint: Option<&str>) -> Result<RemotePlace, Error> {
         let wrong = |what: &str| Error::plan("store", format!("{url}: {what}"));
         let bucket = url.host_str().unwrap_or_default();
         let is_plain = url.username().is_empty() && url.password().is_none() && url.port().is_none();
@@ -76,33 +76,53 @@ impl RemotePlace {
                 what: format!("starting a runtime: {error}"),
                 is_transient: false,
             })?;
-        let retry =
-            RetryConfig { max_retries: TRIES_MAX, retry_timeout: TRYING_MAX, ..RetryConfig::default() };
         // The builders' messages may quote settings, and settings hold secrets.
-        let incomplete =
-            |_| wrong("the settings of this store in the environment are not complete or not valid");
-        let store: Arc<dyn ObjectStore> = match url.scheme() {
-            "s3" => {
-                let builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry);
-                Arc::new(builder.build().map_err(incomplete)?)
-            }
-            "gs" => {
-                let builder =
-                    GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket).with_retry(retry);
-                Arc::new(builder.build().map_err(incomplete)?)
-            }
-            "az" | "abfs" => {
-                let builder = MicrosoftAzureBuilder::from_env().with_container_name(bucket).with_retry(retry);
-                Arc::new(builder.build().map_err(incomplete)?)
-            }
-            _ => return Err(wrong("its scheme is none of file, s3, gs, az")),
-        };
+        let store = object_store(url.scheme(), bucket, endpoint).map_err(|_| {
+            wrong("the settings of this store in the environment are not complete or not valid")
+        })?;
+        let store = store.ok_or_else(|| wrong("its scheme is none of file, s3, gs, az"))?;
         Ok(RemotePlace { store, prefix, runtime: Background(runtime.handle().clone(), Some(runtime)) })
     }
 
     fn path(&self, name: &str) -> Path {
         self.prefix.parts().chain(Path::from(name).parts()).collect()
     }
+}
+
+/// The client of a bucket, with the settings of the environment; `None` for a scheme that is none of these.
+fn object_store(
+    scheme: &str,
+    bucket: &str,
+    endpoint: Option<&str>,
+) -> Result<Option<Arc<dyn ObjectStore>>, object_store::Error> {
+    let retry = RetryConfig { max_retries: TRIES_MAX, retry_timeout: TRYING_MAX, ..RetryConfig::default() };
+    Ok(match scheme {
+        "s3" => {
+            let builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry);
+            let builder = match endpoint {
+                Some(endpoint) => builder.with_endpoint(endpoint),
+                None => builder,
+            };
+            Some(Arc::new(builder.build()?))
+        }
+        "gs" => {
+            let builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket).with_retry(retry);
+            let builder = match endpoint {
+                Some(endpoint) => builder.with_base_url(endpoint),
+                None => builder,
+            };
+            Some(Arc::new(builder.build()?))
+        }
+        "az" | "abfs" => {
+            let builder = MicrosoftAzureBuilder::from_env().with_container_name(bucket).with_retry(retry);
+            let builder = match endpoint {
+                Some(endpoint) => builder.with_endpoint(endpoint.to_owned()),
+                None => builder,
+            };
+            Some(Arc::new(builder.build()?))
+        }
+        _ => None,
+    })
 }
 
 impl Place for RemotePlace {

@@ -47,10 +47,21 @@ impl Store {
     /// # Errors
     /// [`Error::Plan`] when it is none of these; [`Error::Store`].
     pub fn open(url: &str) -> Result<Store, Error> {
+        Store::open_at(url, None)
+    }
+
+    /// The same at an endpoint other than that of the environment: another node of a cluster, say.
+    ///
+    /// # Errors
+    /// As of [`Store::open`]; a directory has no endpoints.
+    pub fn open_at(url: &str, endpoint: Option<&str>) -> Result<Store, Error> {
         let parsed =
             Url::parse(url).map_err(|error| Error::plan("store", format!("{url:?} is no URL: {error}")))?;
         if parsed.scheme() != "file" {
-            return Ok(Store::of(url, Arc::new(RemotePlace::open(&parsed)?)));
+            return Ok(Store::of(url, Arc::new(RemotePlace::open(&parsed, endpoint)?)));
+        }
+        if endpoint.is_some() {
+            return Err(Error::plan("store", format!("{url}: a directory has no endpoints")));
         }
         let path = parsed
             .to_file_path()
@@ -86,7 +97,16 @@ impl Store {
     /// # Errors
     /// [`Error::StoreRefused`] when more than one won, nobody did, or another's content is there; [`Error::Store`].
     pub fn check(&self) -> Result<Checked, Error> {
-        let mut clients = vec![self.clone()];
+        self.check_beside(&[])
+    }
+
+    /// The same with writers at other endpoints of the store too, each of which has to show what the winner wrote.
+    ///
+    /// # Errors
+    /// As of [`Store::check`].
+    pub fn check_beside(&self, others: &[Store]) -> Result<Checked, Error> {
+        let ways = others.len().saturating_add(1);
+        let mut clients: Vec<Store> = [self].into_iter().chain(others).cloned().collect();
         while clients.len() < CLIENTS {
             // A place of somebody's own cannot be opened again by its URL: then one client stands for all.
             clients.push(Store::open(&self.url).unwrap_or_else(|_| self.clone()));
@@ -97,7 +117,7 @@ impl Store {
         let mut checked = Checked { races: RACES, writers: WRITERS, winners_max: 0 };
         for race in 0..RACES {
             let name = format!("check/{stamp}-{race}");
-            let seen = self.race(&name, &clients);
+            let seen = self.race(&name, &clients, ways);
             let removed = self.place.remove(&name);
             checked.winners_max = checked.winners_max.max(seen?);
             removed?;
@@ -105,8 +125,8 @@ impl Store {
         Ok(checked)
     }
 
-    /// One race; how many won it.
-    fn race(&self, name: &str, clients: &[Store]) -> Result<usize, Error> {
+    /// One race; how many won it. The first clients are so many ways to the store.
+    fn race(&self, name: &str, clients: &[Store], ways: usize) -> Result<usize, Error> {
         let start = Barrier::new(WRITERS);
         let outcomes = thread::scope(|scope| {
             let mut writers = Vec::new();
@@ -139,11 +159,12 @@ impl Store {
                 winners.len()
             ));
         };
-        let found = self.place.get(name, PROBE_BYTES as u64)?;
-        if found != Some(probe(*winner)) {
-            return refused(
-                "it holds what another writer wrote than the one that it told to have won".to_owned(),
-            );
+        for client in clients.iter().take(ways) {
+            if client.place.get(name, PROBE_BYTES as u64)? != Some(probe(*winner)) {
+                return refused(
+                    "it holds what another writer wrote than the one that it told to have won".to_owned(),
+                );
+            }
         }
         if self.place.put_new(name, probe(WRITERS))? != Created::Before {
             return refused("it let a later writer replace the first".to_owned());

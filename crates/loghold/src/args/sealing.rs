@@ -102,6 +102,9 @@ pub(crate) enum StoreCommand {
         )]
         #[arg(value_name = "URL")]
         url: String,
+        /// Another way to the same store, beside that of the environment, such as that of a second node; repeatable
+        #[arg(long, value_name = "ENDPOINT")]
+        endpoint: Vec<String>,
     },
     /// Put small chunks that follow each other together; the old ones stay
     Compact(CompactArguments),

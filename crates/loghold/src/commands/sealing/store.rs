@@ -20,13 +20,14 @@ struct CheckReport {
 
 pub(crate) fn run(command: &StoreCommand, settings: &Settings) -> Outcome<Exit> {
     match command {
-        StoreCommand::Check { url } => check(url, settings),
+        StoreCommand::Check { url, endpoint } => check(url, endpoint, settings),
         StoreCommand::Compact(arguments) => put_together(arguments, settings),
     }
 }
 
-fn check(url: &str, settings: &Settings) -> Outcome<Exit> {
-    let checked = Store::open(url)?.check()?;
+fn check(url: &str, endpoints: &[String], settings: &Settings) -> Outcome<Exit> {
+    let others = endpoints.iter().map(|endpoint| Store::open_at(url, Some(endpoint)));
+    let checked = Store::open(url)?.check_beside(&others.collect::<Result<Vec<_>, _>>()?)?;
     let report = CheckReport {
         url: url.to_owned(),
         races: checked.races,
