@@ -52,6 +52,8 @@ pub enum Event {
         data_dir: PathBuf,
         /// Why.
         reason: String,
+        /// Whether only a new start helps, as a sync failed; otherwise they go on when there is room.
+        until_restart: bool,
     },
     /// Downloads into a data directory go on.
     Resumed(PathBuf),

@@ -11,7 +11,7 @@ use data_manager::status::ChunkState;
 use host::Clock;
 
 use crate::exit::{Exit, Outcome};
-use crate::hindrances::Hindrances;
+use crate::hindrances::{Hindrances, Stuck};
 use crate::notes::Notes;
 use crate::progress::{Overall, Progress};
 use crate::quantity::show_duration;
@@ -50,8 +50,8 @@ pub(crate) enum End {
     /// By a signal, with its exit code.
     Stopped(Exit),
     TimedOut,
-    /// Every data directory waits for room, for this reason.
-    DiskFull(String),
+    /// Every data directory waits, for this reason.
+    Stuck(Stuck),
     /// The hold was closed under us.
     Closed,
 }
@@ -136,8 +136,8 @@ impl<'a> Fetching<'a> {
                 () = &mut time_is_up => return End::TimedOut,
                 _ = ticks.tick() => self.tick(),
             }
-            if let Some(reason) = self.hindrances.no_room(self.hold) {
-                return End::DiskFull(reason.to_owned());
+            if let Some(stuck) = self.hindrances.stuck(self.hold) {
+                return End::Stuck(stuck);
             }
         }
         End::Settled

@@ -10,6 +10,15 @@ use data_manager::event::Event;
 use crate::progress::Progress;
 use crate::quantity::show_duration;
 
+/// Why nothing moves, with the reason of the data directory that was last to stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stuck {
+    /// Room would help.
+    NoRoom(String),
+    /// A sync failed: nothing is written until the next start.
+    DiskFailed(String),
+}
+
 /// What was told of them.
 #[derive(Debug)]
 pub(crate) struct Hindrances {
@@ -18,22 +27,31 @@ pub(crate) struct Hindrances {
     /// Data directories that wait for room, and why.
     paused: HashSet<PathBuf>,
     paused_for: String,
+    /// Whether one of them waits for a new start, as its disk has failed.
+    has_failed: bool,
     /// What was last said of each source that rests.
     said: HashMap<String, String>,
 }
 
 impl Hindrances {
     pub(crate) fn new(data_dirs: usize) -> Hindrances {
-        Hindrances { data_dirs, paused: HashSet::new(), paused_for: String::new(), said: HashMap::new() }
+        Hindrances {
+            data_dirs,
+            paused: HashSet::new(),
+            paused_for: String::new(),
+            has_failed: false,
+            said: HashMap::new(),
+        }
     }
 
     /// Tells of a data directory that begins or ends to wait for room.
     pub(crate) fn take(&mut self, event: &Event, progress: &Progress) {
         match event {
-            Event::Paused { data_dir, reason } => {
+            Event::Paused { data_dir, reason, until_restart } => {
                 progress.say(&format!("{}: downloads wait: {reason}", data_dir.display()));
                 self.paused.insert(data_dir.clone());
                 self.paused_for.clone_from(reason);
+                self.has_failed |= until_restart;
             }
             Event::Resumed(data_dir) => {
                 progress.say(&format!("{}: downloads go on", data_dir.display()));
@@ -43,10 +61,11 @@ impl Hindrances {
         }
     }
 
-    /// Why nothing moves any more, when every data directory waits for room.
-    pub(crate) fn no_room(&self, hold: &DataManagerImpl) -> Option<&str> {
-        let is_full = self.paused.len() >= self.data_dirs && hold.totals().staging == 0;
-        is_full.then_some(self.paused_for.as_str())
+    /// Why nothing moves any more, when every data directory waits.
+    pub(crate) fn stuck(&self, hold: &DataManagerImpl) -> Option<Stuck> {
+        let is_stuck = self.paused.len() >= self.data_dirs && hold.totals().staging == 0;
+        let why = if self.has_failed { Stuck::DiskFailed } else { Stuck::NoRoom };
+        is_stuck.then(|| why(self.paused_for.clone()))
     }
 
     /// A source that fails again and again is left alone by the hold, and no chunk fails by that.

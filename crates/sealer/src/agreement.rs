@@ -5,6 +5,7 @@ use rtrans::{Reader, TransId};
 
 use crate::chain::ManifestChain;
 use crate::error::{Error, Halt};
+use crate::manifest::Manifest;
 use crate::plan::Plan;
 use crate::sealing::record_digest;
 
@@ -26,15 +27,17 @@ pub(crate) fn agree(
     if let Some(position) = position.filter(|position| Some(*position) > sealed) {
         return Err(Halt::StoreBehind { position, sealed }.into());
     }
-    compare_log(chain, log)
+    chain.head().map_or(Ok(()), |head| compare_log(head, log))
 }
 
-/// Whether the log still holds the last record that was sealed, unless it was trimmed.
-fn compare_log(chain: &ManifestChain, log: &Reader) -> Result<(), Error> {
-    let Some(head) = chain.head() else { return Ok(()) };
-    let Some(sealed) = TransId::new(head.last_transid) else { return Ok(()) };
+/// Whether a log is the one that a chunk was made of: it holds the chunk's last record, unless that was trimmed.
+///
+/// # Errors
+/// [`Error::Halted`] with [`Halt::LogDiffers`] when it is not; [`Error::Log`].
+pub fn compare_log(chunk: &Manifest, log: &Reader) -> Result<(), Error> {
+    let Some(sealed) = TransId::new(chunk.last_transid) else { return Ok(()) };
     match log.read(sealed) {
-        Ok(Some(record)) if record_digest(&record) == head.last_record => Ok(()),
+        Ok(Some(record)) if record_digest(&record) == chunk.last_record => Ok(()),
         Ok(_) => Err(Halt::LogDiffers { sealed, last: log.last() }.into()),
         Err(rtrans::Error::Trimmed { .. }) => Ok(()),
         Err(error) => Err(error.into()),

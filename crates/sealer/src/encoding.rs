@@ -76,7 +76,7 @@ pub(crate) fn encode_beside<T>(
 ) -> Result<(T, Encoded), Error> {
     let (sender, receiver) = sync_channel::<Filled>(BATCHES_AHEAD);
     thread::scope(|scope| {
-        let thread = scope.spawn(move || {
+        let encode = move || {
             let mut encoding = Encoding::default();
             for rows in receiver {
                 if !encoding.add(&rows)? {
@@ -84,7 +84,12 @@ pub(crate) fn encode_beside<T>(
                 }
             }
             encoding.finish()
-        });
+        };
+        let thread = thread::Builder::new().name("sealer-encode".to_owned()).spawn_scoped(scope, encode);
+        let thread = thread.map_err(|error| Error::Store {
+            what: format!("starting a thread: {error}"),
+            is_transient: true,
+        })?;
         // An encoder that has failed takes nothing more, and is asked why below.
         let filled = fill(&mut |rows| drop(sender.send(rows)));
         drop(sender);

@@ -42,6 +42,7 @@ mod verify;
 mod walk;
 mod why;
 
+pub use agreement::compare_log;
 pub use chain::ManifestChain;
 pub use chunk_id::ChunkId;
 pub use column::{Column, ColumnKind};

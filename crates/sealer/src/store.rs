@@ -18,6 +18,8 @@ use crate::remote_place::RemotePlace;
 /// How many race for one name, and over how many clients: what is wrong often needs several connections to be seen.
 const WRITERS: usize = 16;
 const CLIENTS: usize = 4;
+/// Beside the one of the environment: each has two writers then.
+const ENDPOINTS_MAX: usize = WRITERS / 2 - 1;
 /// How many races there are. A store with a narrow gap loses one of them.
 const RACES: usize = 8;
 /// Large enough that writing takes a while.
@@ -103,8 +105,12 @@ impl Store {
     /// The same with writers at other endpoints of the store too, each of which has to show what the winner wrote.
     ///
     /// # Errors
-    /// As of [`Store::check`].
+    /// As of [`Store::check`]; [`Error::Plan`] for more than 7 others.
     pub fn check_beside(&self, others: &[Store]) -> Result<Checked, Error> {
+        if others.len() > ENDPOINTS_MAX {
+            let what = format!("at most {ENDPOINTS_MAX} more endpoints can be tried, not {}", others.len());
+            return Err(Error::plan("endpoint", what));
+        }
         let ways = others.len().saturating_add(1);
         let mut clients: Vec<Store> = [self].into_iter().chain(others).cloned().collect();
         while clients.len() < CLIENTS {

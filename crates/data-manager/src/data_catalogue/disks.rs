@@ -94,7 +94,8 @@ impl Disks {
             && room.poison.is_none()
         {
             room.poison = Some(reason.to_string());
-            effects.events.push(Event::Paused { data_dir: room.path.clone(), reason: reason.to_string() });
+            let (data_dir, reason) = (room.path.clone(), reason.to_string());
+            effects.events.push(Event::Paused { data_dir, reason, until_restart: true });
         }
     }
 
@@ -152,7 +153,8 @@ impl Disks {
                 ),
             };
             if !std::mem::replace(&mut room.is_paused, true) {
-                effects.events.push(Event::Paused { data_dir: room.path.clone(), reason: reason.clone() });
+                let (data_dir, reason) = (room.path.clone(), reason.clone());
+                effects.events.push(Event::Paused { data_dir, reason, until_restart: false });
             }
             reasons.push(reason);
         }

@@ -19,7 +19,7 @@ use crate::commands::chunk::report::BlocksReport;
 use crate::commands::hot_copy::HotCopy;
 use crate::dataset::Dataset;
 use crate::exit::{Exit, Failure, Outcome};
-use crate::hindrances::Hindrances;
+use crate::hindrances::{Hindrances, Stuck};
 use crate::notes::Notes;
 use crate::output::print_lines;
 use crate::progress::{Overall, Progress};
@@ -30,6 +30,9 @@ use crate::stop_signal::StopSignal;
 
 /// How often the store is asked for new manifests: often enough that a chunk is here a second after it was sealed.
 const ASK_PAUSE: Duration = Duration::from_millis(250);
+
+/// Two seconds.
+const ROUNDS_STUCK_MAX: u32 = 8;
 
 const GO_ON: &str = "run the same command again to go on";
 
@@ -62,6 +65,7 @@ pub(crate) fn run(arguments: &ApplyArguments, settings: &Settings) -> Outcome<Ex
         format: settings.format,
         progress: Progress::new(Notes::new(settings)),
         hindrances,
+        rounds_stuck: 0,
         clock: Clock::system(),
         overall: Overall { bytes_all: Some(0), ..Overall::default() },
         store,
@@ -81,6 +85,8 @@ struct Applying<'a> {
     format: OutputFormat,
     progress: Progress,
     hindrances: Hindrances,
+    /// For how many rounds nothing could move.
+    rounds_stuck: u32,
     clock: Clock,
     /// What came, and what is wanted, since the command began.
     overall: Overall,
@@ -112,6 +118,7 @@ impl Applying<'_> {
             if !self.arguments.follow && self.waiting.is_empty() {
                 return self.conclude();
             }
+            self.end_without_room()?;
             self.show(self.clock.monotonic().saturating_sub(began));
             let paused = sleep(ASK_PAUSE);
             tokio::pin!(paused);
@@ -121,21 +128,31 @@ impl Applying<'_> {
                     () = &mut paused => break,
                     event = watch.next() => self.hear(event)?,
                 }
-                if self.arguments.follow {
-                    continue;
-                }
-                if let Some(reason) = self.hindrances.no_room(self.hold) {
-                    let message =
-                        format!("no room: {reason}; {} not fetched", counted(self.waiting.len(), "chunk"));
-                    return Err(
-                        Failure::new(Exit::DiskFull, message).hint(format!("free some space; {GO_ON}"))
-                    );
-                }
-                if self.waiting.is_empty() {
+                if !self.arguments.follow && self.waiting.is_empty() {
                     break;
                 }
             }
         }
+    }
+
+    /// Ends what nothing can go on with, unless it follows: then somebody may make room. Room that was just made takes the
+    /// hold a moment to notice.
+    fn end_without_room(&mut self) -> Outcome<()> {
+        let stuck = self.hindrances.stuck(self.hold);
+        self.rounds_stuck = if stuck.is_some() { self.rounds_stuck.saturating_add(1) } else { 0 };
+        let Some(stuck) = stuck.filter(|_| self.rounds_stuck >= ROUNDS_STUCK_MAX && !self.arguments.follow)
+        else {
+            return Ok(());
+        };
+        let left = counted(self.waiting.len(), "chunk");
+        Err(match stuck {
+            Stuck::NoRoom(reason) => {
+                Failure::new(Exit::DiskFull, format!("no room: {reason}; {left} not fetched"))
+                    .hint(format!("free some space; {GO_ON}"))
+            }
+            Stuck::DiskFailed(reason) => Failure::new(Exit::Error, format!("{reason}; {left} not fetched"))
+                .hint(format!("see to the disk; {GO_ON}")),
+        })
     }
 
     fn show(&mut self, elapsed: Duration) {
@@ -182,7 +199,7 @@ impl Applying<'_> {
         for manifest in manifests {
             self.sequence = self.sequence.max(manifest.sequence);
             if let Some(hot_copy) = &mut self.hot_copy {
-                hot_copy.seen(manifest.last_transid);
+                hot_copy.seen(&manifest);
             }
             let Some(id) = id_of(&manifest.chunk) else { continue };
             let blocks = manifest.first_block..manifest.last_block.saturating_add(1);

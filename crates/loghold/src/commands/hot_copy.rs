@@ -1,18 +1,22 @@
 //! The copy in the log of what a hold fetches from a store: kept until the hold has the chunks, by being a consumer of the log.
-//! Refuses to pass over a chunk that is not here yet, or could not be had.
+//! Refuses to pass over a chunk that is not here yet or could not be had, and to be the consumer of another log.
 
 use std::path::Path;
 
 use rtrans::{Consumer, Reader, TransId};
+use sealer::Manifest;
 
 use crate::exit::{Exit, Failure, Outcome};
 
 /// A consumer whose position is the last record that is here as a chunk, with all before it that are wanted.
 #[derive(Debug)]
 pub(crate) struct HotCopy {
+    log: Reader,
     consumer: Consumer,
-    /// The last record that was sealed, as far as the store was read.
-    sealed: u64,
+    /// The chunk with the last record that was sealed, as far as the store was read.
+    sealed: Option<Manifest>,
+    /// Whether this log was found to be the one that is sealed there.
+    is_compared: bool,
     /// The first record of the chunks that could not be had.
     lost: Option<u64>,
 }
@@ -20,17 +24,20 @@ pub(crate) struct HotCopy {
 impl HotCopy {
     /// Becomes the log's consumer of this name. From here on the log is not trimmed behind what is here.
     pub(crate) fn open(log: &Path, name: &str) -> Outcome<HotCopy> {
-        let mut consumer = Reader::open(log)?.consumer(name)?;
+        let log = Reader::open(log)?;
+        let mut consumer = log.consumer(name)?;
         if consumer.position().is_none() {
             // Only who has a position is waited for.
             consumer.reset(None)?;
         }
-        Ok(HotCopy { consumer, sealed: 0, lost: None })
+        Ok(HotCopy { log, consumer, sealed: None, is_compared: false, lost: None })
     }
 
-    /// Chunks up to this record are sealed.
-    pub(crate) fn seen(&mut self, last_transid: u64) {
-        self.sealed = self.sealed.max(last_transid);
+    /// This chunk is sealed.
+    pub(crate) fn seen(&mut self, chunk: &Manifest) {
+        if self.sealed.as_ref().is_none_or(|sealed| sealed.last_transid < chunk.last_transid) {
+            self.sealed = Some(chunk.clone());
+        }
     }
 
     /// A chunk with this first record could not be had: what is in the log is all there is.
@@ -40,17 +47,21 @@ impl HotCopy {
 
     /// Lets go of what is here, when chunks with these first records are still waited for.
     pub(crate) fn let_go(&mut self, waiting: impl Iterator<Item = u64>) -> Outcome<()> {
-        let upto = held_upto(self.sealed, waiting.chain(self.lost));
-        match TransId::new(upto).filter(|upto| Some(*upto) > self.consumer.position()) {
-            Some(upto) => self.consumer.commit(upto).map_err(|error| match error {
-                rtrans::Error::BeyondEnd { .. } => {
-                    Failure::new(Exit::Error, format!("the store holds what the log does not: {error}"))
-                        .hint("name with --log the log that is sealed into this store")
-                }
+        let Some(sealed) = &self.sealed else { return Ok(()) };
+        let upto = held_upto(sealed.last_transid, waiting.chain(self.lost));
+        let Some(upto) = TransId::new(upto).filter(|upto| Some(*upto) > self.consumer.position()) else {
+            return Ok(());
+        };
+        if !self.is_compared {
+            self.log.refresh()?;
+            sealer::compare_log(sealed, &self.log).map_err(|error| match error {
+                sealer::Error::Halted(halt) => Failure::new(Exit::Error, format!("another log: {halt}"))
+                    .hint("name with --log the log that is sealed into this store"),
                 other => other.into(),
-            }),
-            None => Ok(()),
+            })?;
+            self.is_compared = true;
         }
+        Ok(self.consumer.commit(upto)?)
     }
 }
 

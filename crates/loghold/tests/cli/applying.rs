@@ -19,6 +19,12 @@ fn hex(digest: [u8; 32]) -> String {
     data_manager::data_chunk::hex_id(&digest).split_off(2)
 }
 
+/// That of a record of type 0 that is `a record`, as manifests keep it.
+fn record_digest(id: u64) -> String {
+    let bytes = [&id.to_le_bytes()[..], &0_u32.to_le_bytes(), b"a record"].concat();
+    blake3::hash(&bytes).to_hex().to_string()
+}
+
 impl Sealed<'_> {
     fn url(&self) -> String {
         format!("file://{}", self.program.path("store").display())
@@ -48,7 +54,7 @@ impl Sealed<'_> {
             gaps: Vec::new(),
             last_block: last,
             last_hash: None,
-            last_record: "00".repeat(32),
+            last_record: record_digest(last + 1),
             last_transid: last + 1,
             path,
             previous: self.last.as_ref().map(Manifest::digest),
@@ -187,6 +193,12 @@ fn a_hold_is_waited_for_before_its_first_chunk_and_not_by_another_log() {
     assert_eq!(program.run(&["log", "trim", "--log", &log, "--before", "2"]).code, 1);
 
     sealed.seal(0, 9, &[]);
+    let run = program.run(&apply);
+    assert!(run.code == 1 && run.stderr.contains("the log that is sealed into this store"), "{run:?}");
+    assert_eq!(hold_position(&program, &log), None);
+    // One that is long enough is no better.
+    let lines = "another record\n".repeat(40);
+    assert_eq!(program.run_with(&["log", "append", "--log", &log], &lines).code, 0);
     let run = program.run(&apply);
     assert!(run.code == 1 && run.stderr.contains("the log that is sealed into this store"), "{run:?}");
     assert_eq!(hold_position(&program, &log), None);

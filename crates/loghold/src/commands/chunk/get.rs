@@ -13,6 +13,7 @@ use crate::commands::chunk::report::{ChunkReport, HEADINGS, NO_ROOM, cells};
 use crate::descriptor::{Descriptor, INPUT_BYTES_MAX, parse_descriptors};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::fetched::{End, Wanted, fetch};
+use crate::hindrances::Stuck;
 use crate::input::{read_input, shown};
 use crate::output::print_rows;
 use crate::quantity::{counted, show_bytes};
@@ -101,9 +102,13 @@ fn conclude(settling: &Settling, end: End, reports: &[ChunkReport]) -> Outcome<E
         }
         End::Stopped(exit) => Err(Failure::new(exit, format!("stopped: {so_far}")).hint(kept)),
         End::TimedOut => Err(Failure::new(Exit::TimedOut, format!("timed out: {so_far}")).hint(kept)),
-        End::DiskFull(reason) => {
+        End::Stuck(Stuck::NoRoom(reason)) => {
             let hint = format!("free some space; {kept}");
             Err(Failure::new(Exit::DiskFull, format!("no room: {reason}; {so_far}")).hint(hint))
+        }
+        End::Stuck(Stuck::DiskFailed(reason)) => {
+            let hint = format!("see to the disk; {kept}");
+            Err(Failure::new(Exit::Error, format!("{reason}; {so_far}")).hint(hint))
         }
         End::Closed => Err(Failure::new(Exit::Error, format!("the hold was closed: {so_far}")).hint(kept)),
     }
