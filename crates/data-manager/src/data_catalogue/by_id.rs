@@ -17,7 +17,8 @@ const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
 ///
 /// A hash table doubles when it is full, and is half empty then. So what does not fit the first of these goes into the
 /// second, which begins small; when both are full and equally large, they become one. A chunk takes 14 bytes in them at
-/// the worst, and 20 in one table.
+/// the worst, and 20 in one table. Where chunks come and go it is up to 21 here too: what is removed leaves marks, which
+/// count as room that is taken until the next growth.
 pub(crate) struct ById {
     /// Grows only when `rest` is emptied into it.
     full: HashTable<Arc<Resident>>,
