@@ -91,7 +91,7 @@ impl Scan {
     }
 
     /// Only records of these types. Files without any are passed over unread, and so are other records where the
-    /// index of a file tells them.
+    /// index of a file tells them. Lost records are told, for nothing says of what type they were.
     ///
     /// ```
     /// use rtrans::{Log, Options, TypeNo};

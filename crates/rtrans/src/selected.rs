@@ -7,6 +7,10 @@ use std::time::SystemTime;
 use crate::ids::{TransId, TypeNo};
 use crate::record::{Record, RecordRef};
 
+/// Room that is kept for what is selected next: some times what is read at a time, so that only a record that is larger
+/// than usual has its room taken and given back.
+const KEPT_BYTES_MAX: usize = 1 << 20;
+
 /// Some records in order of their ids, which need not follow each other. It is filled again and again.
 #[derive(Debug, Default)]
 pub(crate) struct Selected {
@@ -26,9 +30,10 @@ struct Row {
 }
 
 impl Selected {
-    /// Forgets all, and keeps the room.
+    /// Forgets all, and keeps the room, but for what large records took.
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES_MAX);
         self.rows.clear();
         self.taken = 0;
     }

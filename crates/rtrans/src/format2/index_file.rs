@@ -2,6 +2,7 @@
 //! Refuses to be the truth: it is derived, and whatever it says is checked against the data before it is believed.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use host::{Disk, Map};
@@ -64,6 +65,8 @@ pub(crate) struct IndexHead {
 pub(crate) struct IndexFile {
     head: IndexHead,
     map: Map,
+    /// The records that are lost, in order.
+    holes: Vec<Range<u32>>,
 }
 
 /// What the index of a data file must agree with.
@@ -190,10 +193,11 @@ impl IndexFile {
         let mut types = vec![0; types_len * 4];
         map.read_exact_at(&mut types, head.types_at()).ok()?;
         head.types = types.chunks_exact(4).filter_map(|bytes| u32_at(bytes, 0)).collect();
-        let index = IndexFile { head, map };
+        let mut index = IndexFile { head, map, holes: Vec::new() };
         // It was not synced when it was written. Times and types are believed as they are here: a record that is not of
         // the type that its index says would be passed over by whoever looks for that type.
-        index.is_whole().then_some(index)
+        index.holes = index.head.holes_in(&index.whole_body()?);
+        Some(index)
     }
 
     pub(crate) fn head(&self) -> &IndexHead {
@@ -202,8 +206,18 @@ impl IndexFile {
 
     /// Whether the whole file is as it was written.
     pub(crate) fn is_whole(&self) -> bool {
+        self.whole_body().is_some()
+    }
+
+    fn whole_body(&self) -> Option<Vec<u8>> {
         let mut body = vec![0; self.head.body_len as usize];
-        self.map.read_exact_at(&mut body, HEAD_BYTES as u64).is_ok() && crc32(&body) == self.head.body_crc
+        self.map.read_exact_at(&mut body, HEAD_BYTES as u64).ok()?;
+        (crc32(&body) == self.head.body_crc).then_some(body)
+    }
+
+    /// The records that are lost, in order.
+    pub(crate) fn holes(&self) -> &[Range<u32>] {
+        &self.holes
     }
 
     /// Whether records are found by their batches only.
@@ -347,6 +361,17 @@ impl IndexHead {
 
     fn batches_at(&self) -> u64 {
         HEAD_BYTES as u64 + self.offsets_bytes()
+    }
+
+    /// The records that are lost, by what the body says of its batches.
+    fn holes_in(&self, body: &[u8]) -> Vec<Range<u32>> {
+        let start = usize::try_from(self.offsets_bytes()).unwrap_or(usize::MAX);
+        let entries = body.get(start..).unwrap_or_default();
+        let len = usize::try_from(BATCH_ENTRY_BYTES).unwrap_or(usize::MAX);
+        let entries = entries.chunks_exact(len).take(self.batches as usize);
+        let ordinals = entries.clone().skip(1).map(|next| u32_at(next, 4)).chain([Some(self.count)]);
+        let holes = entries.zip(ordinals).filter(|(entry, _)| u32_at(entry, 0) == Some(HOLE));
+        holes.filter_map(|(entry, next)| Some(u32_at(entry, 4)?..next?)).collect()
     }
 
     fn types_at(&self) -> u64 {

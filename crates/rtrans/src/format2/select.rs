@@ -26,10 +26,15 @@ impl Segment {
     ) -> Result<u64, Error> {
         let (mut spots, mut next) = {
             let table = self.table();
-            let range = (self.ordinal(from), self.ordinal(end));
-            let (spots, next) = table.find(types, range, SPOTS_MAX)?;
-            (spots, if next < range.1.min(table.count()) { self.id(next) } else { end })
+            let (first, upto) = (self.ordinal(from), self.ordinal(end));
+            // Of what type a lost record was is not known: whoever looks for any type is told of it.
+            let stop = table.first_lost((first, upto)).unwrap_or(upto);
+            let (spots, next) = table.find(types, (first, stop), SPOTS_MAX)?;
+            (spots, if next < upto { self.id(next) } else { end })
         };
+        if next <= from {
+            return self.select_one(types, from, selected);
+        }
         // All heads, all frames, all checksums: each loop asks the memory for many places at once.
         let lens = self.lens(&spots, bytes_max);
         if let Some(left) = spots.get(lens.len()) {
@@ -48,15 +53,25 @@ impl Segment {
                 }
                 continue;
             }
-            match self.read(id) {
-                Ok(record) if types.contains(&record.type_no.0) => selected.push(record.as_ref()),
-                Ok(_) => {}
-                Err(error) if selected.is_empty() => return Err(error),
-                // It is told when it is the first one.
-                Err(_) => return Ok(id),
+            let behind = self.select_one(types, id, selected)?;
+            // How long records are is not known before: compressed ones may be many times what was asked for.
+            if behind == id || selected.bytes.len() >= bytes_max {
+                return Ok(behind);
             }
         }
         Ok(next)
+    }
+
+    /// Reads one record, and adds it when it is of one of these types. Returns the id behind it; its own when it cannot
+    /// be read and others were selected already: it is told when it is the first one.
+    fn select_one(&self, types: &[u32], id: u64, selected: &mut Selected) -> Result<u64, Error> {
+        match self.read(id) {
+            Ok(record) if types.contains(&record.type_no.0) => selected.push(record.as_ref()),
+            Ok(_) => {}
+            Err(error) if selected.is_empty() => return Err(error),
+            Err(_) => return Ok(id),
+        }
+        Ok(id.saturating_add(1))
     }
 
     /// How long the frames seem to be, as far as they are read at a time: the first one in any case. 0 for one that is
@@ -98,3 +113,7 @@ impl Segment {
         places
     }
 }
+
+#[cfg(test)]
+#[path = "../../tests/unit/select.rs"]
+mod tests;

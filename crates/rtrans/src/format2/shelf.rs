@@ -201,7 +201,8 @@ impl Shelf {
         let mut from = from;
         while from < end && selected.is_empty() {
             let (segment, segment_end) = self.segment_of(&line, from)?;
-            from = segment.select(types, (from, segment_end.min(end)), bytes_max, selected)?;
+            let next = segment.select(types, (from, segment_end.min(end)), bytes_max, selected);
+            from = next.map_err(|error| self.whole_gap(error, segment, from, segment_end))?;
         }
         Ok(from)
     }

@@ -1,6 +1,7 @@
 //! The table of a data file: where its records and batches begin, kept in memory until it is written as `index.N`.
 //! Refuses to know where it came from: appends and the scan of a recovery fill it alike.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::batch::BatchHead;
@@ -34,6 +35,8 @@ pub(crate) struct Growing {
     pub(crate) offsets: Vec<u32>,
     pub(crate) types: Vec<u32>,
     pub(crate) batches: Vec<BatchEntry>,
+    /// The records that are lost, in order.
+    holes: Vec<Range<u32>>,
     /// Where the data ends.
     pub(crate) end: u32,
     /// The number of the next batch.
@@ -81,6 +84,7 @@ impl Growing {
         }
         let appended_at = self.batches.last().map_or(0, |batch| batch.appended_at);
         self.batches.push(BatchEntry { offset: HOLE, ordinal: self.count(), appended_at });
+        self.holes.push(self.count()..self.count().saturating_add(count));
         let len = self.types.len().saturating_add(count as usize);
         self.types.resize(len, 0);
         if !self.is_batched {
@@ -212,8 +216,19 @@ impl Table {
         }
     }
 
+    /// The first record from `from` to the one before `end` that is lost, or has no place in the table.
+    pub(crate) fn first_lost(&self, (from, end): (u32, u32)) -> Option<u32> {
+        let holes = match self {
+            Table::Growing(growing) => growing.holes.as_slice(),
+            Table::Sealed(index) => index.holes(),
+        };
+        let hole = holes.get(holes.partition_point(|hole| hole.end <= from));
+        let first = hole.map_or(u32::MAX, |hole| hole.start).min(self.count()).max(from);
+        (first < end).then_some(first)
+    }
+
     /// Finds records from `from` to the one before `end` that may be of one of these types, at most `count_max`, and the
-    /// one with which the search goes on.
+    /// one with which the search goes on: `from` when nothing leads to that one.
     pub(crate) fn find(
         &self,
         types: &[u32],
@@ -229,7 +244,8 @@ impl Table {
         let mut batch = (0..0, 0);
         for ordinal in ordinals {
             if !batch.0.contains(&ordinal) {
-                let Some((number, found)) = self.batch_of(ordinal)? else { break };
+                // Nothing leads to it: the search goes on there, and is told.
+                let Some((number, found)) = self.batch_of(ordinal)? else { return Ok((spots, ordinal)) };
                 let behind = self.batch(number.saturating_add(1))?.map_or(u32::MAX, |next| next.ordinal);
                 batch = (found.ordinal..behind, found.appended_at);
             }

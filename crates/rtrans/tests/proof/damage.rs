@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use host::sim::SimDisk;
 use host::{Clock, Disk};
-use rtrans::{Error, Level, Log, Options, Reader, TransId, TypeNo};
+use rtrans::{Error, Level, Log, Options, Reader, Record, TransId, TypeNo};
 
 use crate::kit::{id, setting, small};
 
@@ -206,9 +206,9 @@ fn a_last_batch_that_is_torn_at_any_length_is_cut_and_no_other() {
 }
 
 /// Which records cannot be read, as ranges that errors and the recovery name.
-fn holes(log: &Log) -> Vec<(u64, u64)> {
+fn holes(records: impl Iterator<Item = Result<Record, Error>>) -> Vec<(u64, u64)> {
     let mut holes: Vec<(u64, u64)> = Vec::new();
-    for record in log.scan(..) {
+    for record in records {
         if let Err(Error::Corrupt(corruption)) = record {
             holes.extend(corruption.ids.map(|(first, last)| (first.get(), last.get())));
         }
@@ -219,7 +219,11 @@ fn holes(log: &Log) -> Vec<(u64, u64)> {
 fn goes_on_around(sim: &SimDisk, options: &Options, expected: &[(u64, u64)], is_in_recovery: bool) {
     for start in 0..3 {
         let log = open(&sim.disk(), options.clone()).unwrap();
-        assert_eq!(holes(&log), expected, "start {start}");
+        assert_eq!(holes(log.scan(..)), expected, "start {start}");
+        for type_no in [0, 2, 77] {
+            let records = log.scan(..).types([TypeNo(type_no)]);
+            assert_eq!(holes(records), expected, "start {start}, type {type_no}");
+        }
         let told = log.recovery().damaged.iter().filter_map(|damaged| damaged.ids);
         let told: Vec<_> = told.map(|(first, last)| (first.get(), last.get())).collect();
         if is_in_recovery {
@@ -300,6 +304,30 @@ fn a_whole_file_that_is_missing_is_named_with_its_records() {
     // The first of all: its records are lost, and not trimmed.
     let expected = [(1, last_of("0/data.0"))];
     goes_on_around(&changed(&files, "0/data.0", |bytes| bytes[20] ^= 1), &small(0), &expected, true);
+}
+
+#[test]
+fn more_lost_records_than_a_table_takes_are_told_to_whoever_looks_for_a_type() {
+    const FIRST: u64 = 3_000_000;
+    let mut files = single(200);
+    let of_two = ["metadata", "0/data.0", "0/data.1"];
+    files.retain(|(path, _)| of_two.contains(&path.to_str().unwrap()));
+    // The second file says that it begins much later.
+    let sim = changed(&files, "0/data.1", |bytes| {
+        bytes[40..48].copy_from_slice(&FIRST.to_le_bytes());
+        let crc = crc32fast::hash(&bytes[..76]);
+        bytes[76..80].copy_from_slice(&crc.to_le_bytes());
+    });
+    let reader = Reader::open_on(&sim.disk()).unwrap();
+    let expected = holes(reader.scan(..));
+    let left = reader.scan(..).flatten().count() as u64;
+    assert_eq!(expected, [(left + 1, FIRST - 1)]);
+    for type_no in [0, 2, 77] {
+        let typed = || reader.scan(..).types([TypeNo(type_no)]);
+        assert_eq!(holes(typed()), expected, "type {type_no}");
+        let wanted = (1..=left).filter(|number| row(*number).0 == TypeNo(type_no));
+        assert!(typed().flatten().map(|record| record.id.get()).eq(wanted), "type {type_no}");
+    }
 }
 
 #[test]
