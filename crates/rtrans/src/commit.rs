@@ -292,7 +292,12 @@ impl Commit {
             }
         };
         // What a visit does has steps: one that fails for want of a handle may have left some of them.
-        if let Err(Error::Io(error) | Error::NoHandles(error)) = &done {
+        // It is no error after which the log goes on, and must not read as one.
+        let done = done.map_err(|error| match error {
+            Error::NoHandles(error) => Error::Io(error),
+            other => other,
+        });
+        if let Err(Error::Io(error)) = &done {
             queue.failure.get_or_insert_with(|| Error::Poisoned(Arc::clone(error)));
         }
         queue.renumber();

@@ -190,6 +190,36 @@ fn an_append_that_finds_no_file_handle_leaves_a_log_that_goes_on() {
 }
 
 #[test]
+fn a_rollback_that_finds_no_file_handle_is_not_told_as_an_error_to_try_again_after() {
+    let filled = |seed| {
+        let sim = SimDisk::new(seed);
+        let log = open(&sim);
+        for _ in 0..30 {
+            log.append(TypeNo(1), &[7; 900]).unwrap();
+        }
+        (sim, log)
+    };
+    let (sim, log) = filled(1);
+    let before = sim.trace().len();
+    log.truncate_after(Some(id(10))).unwrap();
+    let trace = sim.trace();
+    let mut refused = 0;
+    for call in (before..trace.len()).filter(|call| needs_a_handle(&trace[*call])) {
+        let (sim, log) = filled(1);
+        sim.fail_call(call as u64 + 1, Fault::Emfile, Times::Once);
+        let Err(error) = log.truncate_after(Some(id(10))) else { continue };
+        let is_over = log.append(TypeNo(1), b"on").is_err();
+        assert!(
+            matches!(error, Error::Io(_)) && !error.is_transient() && is_over,
+            "{}: {error}",
+            trace[call]
+        );
+        refused += 1;
+    }
+    assert!(refused > 0, "{trace:#?}");
+}
+
+#[test]
 fn retention_by_age_goes_by_the_clock_of_the_writer() {
     let sim = SimDisk::new(1);
     let clock = ManualClock::new(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000));
