@@ -17,8 +17,8 @@ pub enum Error {
     Io(Arc<io::Error>),
     /// The file system is full. Reads, positions and trims go on, and appends work again once there is room.
     DiskFull(Arc<io::Error>),
-    /// The process, or the system, has no file handles left to open the next file. The log is as before, and appends
-    /// work again once there are some.
+    /// The process, or the system, has no file handles left to open the next file. The same call works once there are
+    /// some; after an append the log is as before.
     NoHandles(Arc<io::Error>),
     /// A write or sync failed before: nothing more is acknowledged until the log was opened anew, which checks its tail.
     Poisoned(Arc<io::Error>),
@@ -204,7 +204,7 @@ impl fmt::Display for Error {
             Error::NoHandles(error) => {
                 write!(
                     f,
-                    "{error}: close files or raise the limit (ulimit -n), and append again; the log is as before"
+                    "{error}: no file handle left: close files or raise the limit (ulimit -n), and try again"
                 )
             }
             Error::Poisoned(error) => write!(
