@@ -124,6 +124,10 @@ pub(crate) fn expect_dir(dir: &Path) -> Result<(), Error> {
     match dir.try_exists() {
         Ok(true) if dir.is_dir() => Ok(()),
         Ok(_) => Err(Error::NotALog { path: dir.to_owned() }),
+        // The path leads through a file.
+        Err(error) if error.kind() == ErrorKind::NotADirectory => {
+            Err(Error::NotALog { path: dir.to_owned() })
+        }
         Err(error) => {
             let what = format!("look at {}: {error}", dir.display());
             Err(std::io::Error::new(error.kind(), what).into())

@@ -463,3 +463,12 @@ fn records_that_come_during_a_rollback_get_ids_behind_it() {
     drop(log);
     assert_eq!(ids(&open(&sim.disk())), found);
 }
+
+#[test]
+fn a_path_that_leads_through_a_file_holds_no_log() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    for path in [file.path(), &file.path().join("log")] {
+        let opened = Reader::open(path);
+        assert!(matches!(opened, Err(Error::NotALog { .. })), "{}: {opened:?}", path.display());
+    }
+}
