@@ -96,30 +96,20 @@ fn object_store(
     endpoint: Option<&str>,
 ) -> Result<Option<Arc<dyn ObjectStore>>, object_store::Error> {
     let retry = RetryConfig { max_retries: TRIES_MAX, retry_timeout: TRYING_MAX, ..RetryConfig::default() };
+    let endpoint = endpoint.into_iter();
     Ok(match scheme {
         "s3" => {
             let builder = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retry);
-            let builder = match endpoint {
-                Some(endpoint) => builder.with_endpoint(endpoint),
-                None => builder,
-            };
-            Some(Arc::new(builder.build()?))
+            Some(Arc::new(endpoint.fold(builder, AmazonS3Builder::with_endpoint).build()?))
         }
         "gs" => {
             let builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket).with_retry(retry);
-            let builder = match endpoint {
-                Some(endpoint) => builder.with_base_url(endpoint),
-                None => builder,
-            };
-            Some(Arc::new(builder.build()?))
+            Some(Arc::new(endpoint.fold(builder, GoogleCloudStorageBuilder::with_base_url).build()?))
         }
         "az" | "abfs" => {
             let builder = MicrosoftAzureBuilder::from_env().with_container_name(bucket).with_retry(retry);
-            let builder = match endpoint {
-                Some(endpoint) => builder.with_endpoint(endpoint.to_owned()),
-                None => builder,
-            };
-            Some(Arc::new(builder.build()?))
+            let endpoint = endpoint.map(str::to_owned);
+            Some(Arc::new(endpoint.fold(builder, MicrosoftAzureBuilder::with_endpoint).build()?))
         }
         _ => None,
     })

@@ -115,6 +115,7 @@ impl Applying<'_> {
         let mut chain = Some(chain);
         loop {
             chain = Some(self.read_on(chain.take()).await?);
+            self.let_go()?;
             if !self.arguments.follow && self.waiting.is_empty() {
                 return self.conclude();
             }
@@ -217,10 +218,10 @@ impl Applying<'_> {
             self.waiting.insert(id, manifest);
             self.arrived(id)?;
         }
-        self.let_go()
+        Ok(())
     }
 
-    /// Tells the log what is here.
+    /// Tells the log what is here. Once a round, not for each chunk: it looks at all that is waited for, and syncs.
     fn let_go(&mut self) -> Outcome<()> {
         let Some(hot_copy) = &mut self.hot_copy else { return Ok(()) };
         hot_copy.let_go(self.waiting.values().map(|manifest| manifest.first_transid))
@@ -238,10 +239,7 @@ impl Applying<'_> {
 
     fn hear(&mut self, event: Option<Event>) -> Outcome<()> {
         match event {
-            Some(Event::Ready(id)) => {
-                self.arrived(id)?;
-                self.let_go()
-            }
+            Some(Event::Ready(id)) => self.arrived(id),
             Some(Event::Failed { id, reason, next_try }) if self.waiting.contains_key(&id) => {
                 let is_over = next_try.is_none_or(|next_try| next_try >= self.arguments.patience);
                 if is_over {
@@ -258,8 +256,7 @@ impl Applying<'_> {
             }
             Some(Event::Lagged(_)) => {
                 let ids: Vec<ChunkId> = self.waiting.keys().copied().collect();
-                ids.into_iter().try_for_each(|id| self.arrived(id))?;
-                self.let_go()
+                ids.into_iter().try_for_each(|id| self.arrived(id))
             }
             Some(event) => {
                 self.hindrances.take(&event, &self.progress);
