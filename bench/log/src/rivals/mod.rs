@@ -13,6 +13,7 @@ mod commitlog;
 mod fjall;
 pub(crate) mod group;
 pub(crate) mod loghold;
+mod nats;
 mod okaywal;
 mod raft_engine;
 mod redb;
@@ -127,6 +128,9 @@ pub(crate) fn all(options: &Options, ability: Ability) -> Vec<Box<dyn Rival>> {
     if let Some(program) = find_program("redis-server") {
         rivals.push(Box::new(redis::Redis { program }));
     }
+    if let Some(program) = find_program("nats-server") {
+        rivals.push(Box::new(nats::Nats::new(program)));
+    }
     rivals.retain(|rival| {
         let is_wanted = options.who.as_ref().is_none_or(|who| rival.name().contains(who.as_str()));
         is_wanted && rival.abilities().contains(&ability)
@@ -137,11 +141,15 @@ pub(crate) fn all(options: &Options, ability: Ability) -> Vec<Box<dyn Rival>> {
 /// Who is left out, and why.
 pub(crate) fn left_out(options: &Options) -> Vec<&'static str> {
     let mut reasons = Vec::new();
-    if options.shared.has_rivals && find_program("redis-server").is_none() {
+    if !options.shared.has_rivals {
+        return reasons;
+    }
+    if find_program("redis-server").is_none() {
         reasons.push("Redis Streams: left out, redis-server is not installed");
     }
-    if options.shared.has_rivals {
-        reasons.push("NATS JetStream: left out, there is no adapter for it");
+    match find_program("nats-server") {
+        None => reasons.push("NATS JetStream: left out, nats-server is not installed"),
+        Some(program) => reasons.extend(nats::Nats::new(program).lacks()),
     }
     reasons
 }
