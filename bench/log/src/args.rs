@@ -11,7 +11,7 @@ cases (all of them when none is named)
   buffered  append 128 B without a sync
   durable   append 128 B with a sync, by 1, 8 and 64 producers, and by one with 1,024 in flight
   rotation  the slowest appends of 8 producers while files change
-  pressure  a durable append while every core is busy
+  pressure  a durable append while every core is busy, and while it is crowded
   read      random records by their id
   scan      all records; those of one type of 100
   recover   open after a kill: records validated in a second

@@ -56,15 +56,16 @@ pub(crate) fn percentile(values: &mut [u32], share: f64) -> f64 {
     values.get(place).map_or(f64::NAN, |&value| f64::from(value))
 }
 
-/// Keeps every core busy until it is dropped.
+/// Keeps every core busy with some programs each until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Burners {
     _children: Vec<Running>,
 }
 
 impl Burners {
-    pub(crate) fn start() -> Outcome<Burners> {
-        let children = (0..cores()).map(|_| Running::role("burn", &[])).collect::<Outcome<Vec<_>>>()?;
+    pub(crate) fn start(for_each_core: usize) -> Outcome<Burners> {
+        let children =
+            (0..cores() * for_each_core).map(|_| Running::role("burn", &[])).collect::<Outcome<Vec<_>>>()?;
         // The scheduler takes a moment to see that they are no short-lived programs.
         std::thread::sleep(Duration::from_millis(200));
         Ok(Burners { _children: children })

@@ -6,6 +6,7 @@
 //! | [`Disk`], [`File`] | the handles that everybody holds; paths are relative to one root and no symbolic link is followed |
 //! | [`DirLock`] | one owner of a directory at a time; a dead owner's lock needs no removal |
 //! | [`Map`], [`Watch`] | a file's bytes without a system call each; a wake-up when another process writes a file |
+//! | [`Scheduling`], [`CoreWait`] | how soon the calling thread runs when the cores are busy, and how long it did not |
 //! | [`Clock`] | monotonic time, a cheap coarse time for statistics, and wall time |
 //! | [`sim::SimDisk`], [`sim::ManualClock`] | the twins: power cuts, torn writes, failing calls, a clock moved by hand |
 //!
@@ -36,6 +37,7 @@ mod media;
 mod path;
 mod publish;
 mod real;
+mod scheduling;
 pub mod sim;
 mod watch;
 
@@ -45,4 +47,5 @@ pub use file::File;
 pub use lock::{DirLock, LockError};
 pub use map::Map;
 pub use publish::is_unpublished;
+pub use scheduling::{CoreWait, Scheduling};
 pub use watch::Watch;

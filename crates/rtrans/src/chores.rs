@@ -4,6 +4,8 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
+use host::Scheduling;
+
 use crate::format2::depot::{Chore, Depot};
 
 /// Chores that wait. One that finds no room is left out: what it would have done is found undone later.
@@ -51,7 +53,9 @@ impl Chores {
 }
 
 /// Does chores until it is told to stop.
-pub(crate) fn serve(depot: &Depot, chores: &Receiver<Option<Chore>>) {
+pub(crate) fn serve(depot: &Depot, chores: &Receiver<Option<Chore>>, scheduling: Scheduling) {
+    // Whoever zeroes a file must not take the cores from those who append.
+    scheduling.min(Scheduling::ShortSlice).apply_here();
     while let Ok(Some(chore)) = chores.recv() {
         drop(depot.do_chore(chore));
     }

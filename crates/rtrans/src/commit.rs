@@ -9,11 +9,12 @@ use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use host::Clock;
+use host::{Clock, CoreWait};
 
 use crate::chores::Chores;
 use crate::error::Error;
 use crate::gather::Gather;
+use crate::helm::Helm;
 use crate::ids::TransId;
 use crate::metrics::Counters;
 #[cfg(feature = "async")]
@@ -63,23 +64,6 @@ pub(crate) struct Commit {
     pub(crate) moved: Signal,
 }
 
-impl Entry<'_> {
-    /// The id below which records are in the log when the entry is, if its round fails in part; `next` is the id behind it.
-    ///
-    /// Records tell by themselves. Controls alone lie in front of record `next`: they are known to be written only when
-    /// that one is.
-    fn needed(&self, next: u64) -> u64 {
-        let has_controls_only = self.records.is_empty() && !self.controls.is_empty();
-        next.saturating_add(u64::from(has_controls_only))
-    }
-
-    /// Whether it goes on from what was appended before: with more records, or with the promise that all is durable.
-    /// Positions, marks and reads go on when the disk is full.
-    fn asks_for_all(&self) -> bool {
-        !self.records.is_empty() || (self.controls.is_empty() && self.level == Level::Disk)
-    }
-}
-
 impl Commit {
     pub(crate) fn new(
         store: Store,
@@ -101,6 +85,7 @@ impl Commit {
                 store: Some(store),
                 turn: Turn::Free,
                 gather: Gather::default(),
+                helm: Helm::default(),
                 visitors: 0,
                 bytes: 0,
                 spare: Vec::new(),
@@ -133,7 +118,7 @@ impl Commit {
         let seat = Seat::new();
         queue.seats.push(Arc::clone(&seat));
         if queue.is_free() {
-            self.lead(queue);
+            self.lead_as_caller(queue);
         } else {
             let is_enough = queue.turn == Turn::Gathering
                 && queue.gather.patience().is_none_or(|(cohort, _)| queue.seats.len() >= cohort);
@@ -213,7 +198,7 @@ impl Commit {
         }
         queue.seats.push(Arc::clone(&seat));
         if queue.is_free() {
-            self.lead(queue);
+            self.lead_as_caller(queue);
         } else {
             drop(queue);
         }
@@ -430,6 +415,17 @@ impl Commit {
         self.hand_over(self.queue());
     }
 
+    /// Leads one round in a caller's thread, or has the log's own do it.
+    fn lead_as_caller(&self, queue: MutexGuard<'_, Queue>) {
+        match queue.relief() {
+            Some(seat) => {
+                drop(queue);
+                seat.appoint();
+            }
+            None => self.lead(queue),
+        }
+    }
+
     fn lead_as_appointed(&self) {
         let queue = self.queue();
         if queue.is_free() {
@@ -448,9 +444,12 @@ impl Commit {
             return;
         }
         if let Some(seat) = queue.seats.first() {
-            let seat = Arc::clone(seat);
+            let (seat, relief) = (Arc::clone(seat), queue.relief());
             drop(queue);
-            seat.appoint();
+            match relief {
+                Some(committer) => committer.appoint(),
+                None => seat.appoint(),
+            }
         } else if (queue.is_wanted || !queue.full.is_empty())
             && let Some(seat) = &queue.committer
         {
@@ -473,6 +472,7 @@ impl Commit {
         queue = self.gather(queue);
         let Some(mut store) = queue.store.take() else { return };
         let (outgoing, round, level, seats) = queue.take();
+        let mut helm = queue.helm;
         let mut is_trusted = std::mem::take(&mut queue.is_trusted);
         let failure = queue.failure.clone();
         drop(queue);
@@ -497,6 +497,7 @@ impl Commit {
             }
             synced = self.clock.monotonic().saturating_sub(began);
             self.counters.note_sync(seats.len(), synced);
+            self.steer(&mut helm, synced);
         }
         let upto = if error.as_ref().is_none_or(Error::is_harmless) { store.next() } else { 0 };
         // Behind the sync: it never promises too much.
@@ -505,6 +506,7 @@ impl Commit {
         let error = error.map(poison);
         let mut queue = self.queue();
         queue.gather.note(seats.len(), synced);
+        queue.helm = helm;
         queue.store = Some(store);
         let mut later = None;
         if let Some(error) = &error {
@@ -531,6 +533,22 @@ impl Commit {
         self.moved.tell();
         self.tell_room();
         self.chores.put(chores);
+    }
+
+    /// Notes a sync of this thread for who is to lead the next ones.
+    fn steer(&self, helm: &mut Helm, synced: Duration) {
+        if !self.counters.is_prompt() {
+            return;
+        }
+        if helm.is_handed_over() {
+            self.counters.note_handed_over();
+        }
+        let mut without_core = None;
+        if helm.is_doubtful(synced) {
+            let before = std::mem::replace(&mut helm.asked, CoreWait::of_this_thread());
+            without_core = before.zip(helm.asked).and_then(|(before, now)| now.since(&before));
+        }
+        helm.note(synced, without_core);
     }
 
     /// Waits a little for as many as there were in the last round.
@@ -570,6 +588,7 @@ impl Commit {
 
     /// Lets a thread lead rounds that nobody waits for in a thread. It returns when the log is closed.
     pub(crate) fn serve(&self, seat: &Arc<CommitterSeat>) {
+        self.counters.scheduling.get_or_init(|| self.options.scheduling.apply_here());
         while !seat.is_done.load(Ordering::Acquire) {
             if seat.is_appointed.swap(false, Ordering::AcqRel) {
                 self.lead_as_appointed();
@@ -582,6 +601,12 @@ impl Commit {
                 thread::park();
             }
         }
+    }
+
+    /// Has the thread that serves lead in place of callers, as if they were held up.
+    #[cfg(all(test, feature = "interleavings"))]
+    pub(crate) fn relieve_callers(&self) {
+        self.queue().helm = Helm::relieving();
     }
 
     /// Names the thread that [`Commit::serve`] runs in.

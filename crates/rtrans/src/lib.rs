@@ -45,6 +45,7 @@ mod format1;
 mod format2;
 mod frame;
 mod gather;
+mod helm;
 mod ids;
 mod import;
 mod log;
@@ -75,6 +76,7 @@ pub use check::{CheckProgress, Finding, FindingKind, Findings, Severity, check, 
 pub use consumer::{Consumer, ConsumerStatus};
 pub use error::{Corruption, Error};
 pub use follow::{Follow, FollowStop};
+pub use host::Scheduling;
 pub use ids::{TransId, TypeNo};
 pub use import::{Imported, import, import_from};
 pub use log::Log;

@@ -113,7 +113,8 @@ impl Log {
         let commit = Arc::new(Commit::new(store, &options, clock, tail, chores));
         let mut threads = Vec::new();
         if let Some((depot, receiver)) = queue {
-            let work = move || chores::serve(&depot, &receiver);
+            let scheduling = options.scheduling;
+            let work = move || chores::serve(&depot, &receiver, scheduling);
             threads.push(spawn("rtrans-chores", work)?);
         }
         if options.threads == Threads::Own {

@@ -1,10 +1,16 @@
 //! Counters of a log: plain numbers that any exporter can read.
 //! Refuses to cost more than an addition to a number each.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use host::Scheduling;
+
 /// What a log has done since it was opened. All numbers only grow.
+///
+/// `wake_micros / wakes` beside `sync_micros / syncs` tells whether durable appends wait for the disk or for a core: on an idle
+/// machine a caller is woken within some ten microseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
@@ -24,8 +30,14 @@ pub struct Metrics {
     pub sync_micros_max: u64,
     /// Time from the end of a sync until a waiting caller ran again, in microseconds, over all callers.
     pub wake_micros: u64,
+    /// The longest of them, in microseconds.
+    pub wake_micros_max: u64,
     /// Callers of which that is known.
     pub wakes: u64,
+    /// Group commits that the log's own thread led because callers got no core in time.
+    pub handed_over: u64,
+    /// What that thread has asked the scheduler for and got. As [`Scheduling::Inherited`] until it runs for the first time.
+    pub scheduling: Scheduling,
 }
 
 /// The numbers, while they grow.
@@ -39,7 +51,11 @@ pub(crate) struct Counters {
     sync_micros: AtomicU64,
     sync_micros_max: AtomicU64,
     wake_micros: AtomicU64,
+    wake_micros_max: AtomicU64,
     wakes: AtomicU64,
+    handed_over: AtomicU64,
+    /// Set once, by the thread itself.
+    pub(crate) scheduling: OnceLock<Scheduling>,
 }
 
 impl Counters {
@@ -60,8 +76,19 @@ impl Counters {
 
     /// Called by the callers that were woken, side by side.
     pub(crate) fn note_wake(&self, took: Duration) {
-        self.wake_micros.fetch_add(micros(took), Ordering::Relaxed);
+        let micros = micros(took);
+        self.wake_micros.fetch_add(micros, Ordering::Relaxed);
+        self.wake_micros_max.fetch_max(micros, Ordering::Relaxed);
         self.wakes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_handed_over(&self) {
+        add(&self.handed_over, 1);
+    }
+
+    /// Whether the log's own thread runs sooner than one that has asked for nothing.
+    pub(crate) fn is_prompt(&self) -> bool {
+        self.scheduling.get().is_some_and(|scheduling| *scheduling > Scheduling::Inherited)
     }
 
     pub(crate) fn read(&self) -> Metrics {
@@ -75,7 +102,10 @@ impl Counters {
             sync_micros: read(&self.sync_micros),
             sync_micros_max: read(&self.sync_micros_max),
             wake_micros: read(&self.wake_micros),
+            wake_micros_max: read(&self.wake_micros_max),
             wakes: read(&self.wakes),
+            handed_over: read(&self.handed_over),
+            scheduling: self.scheduling.get().copied().unwrap_or_default(),
         }
     }
 }

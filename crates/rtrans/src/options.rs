@@ -1,6 +1,8 @@
 //! `Options`: how a log is opened, and what the words in it mean.
 //! Refuses settings that nobody would change: those are constants beside what they bound.
 
+use host::Scheduling;
+
 use crate::error::Error;
 use crate::parameters::Parameters;
 
@@ -86,6 +88,14 @@ pub struct Options {
     pub when_full: WhenFull,
     /// Who does the chores.
     pub threads: Threads,
+    /// What the log's own threads ask the system's scheduler for, which matters while the cores are busy. Default
+    /// [`Scheduling::ShortSlice`], which takes nothing from anybody. The thread that commits gets this or the next lesser that
+    /// is permitted, [`Metrics::scheduling`](crate::Metrics::scheduling) tells which; the one that prepares files gets a
+    /// short slice at most, as it may work for long.
+    ///
+    /// Threads of callers are left alone. One that shall not wait for a core behind its own append asks for itself:
+    /// `Scheduling::ShortSlice.apply_here()`. Where it does not, and is held up, the log's thread leads its group commits.
+    pub scheduling: Scheduling,
 }
 
 impl Default for Options {
@@ -99,6 +109,7 @@ impl Default for Options {
             in_flight_bytes_max: 64 << 20,
             when_full: WhenFull::Wait,
             threads: Threads::Own,
+            scheduling: Scheduling::ShortSlice,
         }
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use crate::control::Control;
 use crate::error::Error;
 use crate::gather::Gather;
+use crate::helm::Helm;
 use crate::ids::TransId;
 use crate::options::{Level, Options};
 use crate::outgoing::Outgoing;
@@ -32,6 +33,7 @@ pub(crate) struct Queue {
     pub(crate) store: Option<Store>,
     pub(crate) turn: Turn,
     pub(crate) gather: Gather,
+    pub(crate) helm: Helm,
     /// Callers that wait until nobody leads.
     pub(crate) visitors: usize,
     /// Bytes in buffers, those included that are being written.
@@ -115,6 +117,23 @@ pub(crate) struct Entry<'a> {
     pub(crate) epoch: Option<u64>,
 }
 
+impl Entry<'_> {
+    /// The id below which records are in the log when the entry is, if its round fails in part; `next` is the id behind it.
+    ///
+    /// Records tell by themselves. Controls alone lie in front of record `next`: they are known to be written only when
+    /// that one is.
+    pub(crate) fn needed(&self, next: u64) -> u64 {
+        let has_controls_only = self.records.is_empty() && !self.controls.is_empty();
+        next.saturating_add(u64::from(has_controls_only))
+    }
+
+    /// Whether it goes on from what was appended before: with more records, or with the promise that all is durable.
+    /// Positions, marks and reads go on when the disk is full.
+    pub(crate) fn asks_for_all(&self) -> bool {
+        !self.records.is_empty() || (self.controls.is_empty() && self.level == Level::Disk)
+    }
+}
+
 impl Queue {
     /// Adds an entry that was admitted.
     pub(crate) fn push(&mut self, entry: &Entry<'_>, options: &Options) -> (u64, u64) {
@@ -160,6 +179,12 @@ impl Queue {
     /// Whether nobody leads, and nobody waits for that who goes first.
     pub(crate) fn is_free(&self) -> bool {
         self.is_at_rest() && self.visitors == 0
+    }
+
+    /// The log's own thread, when it is to lead the open round in place of a caller. What is not synced does not sleep.
+    pub(crate) fn relief(&self) -> Option<Arc<CommitterSeat>> {
+        let is_relieved = self.level == Level::Disk && self.helm.is_handed_over();
+        self.committer.as_ref().filter(|_| is_relieved).map(Arc::clone)
     }
 
     pub(crate) fn is_idle(&self) -> bool {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use host::sim::SimDisk;
 use host::{Clock, Disk};
 use rtrans::{
-    Batch, Consumers, Create, Error, Level, Log, Options, Parameters, Reader, Retention, Threads, TransId,
-    TypeNo,
+    Batch, Consumers, Create, Error, Level, Log, Options, Parameters, Reader, Retention, Scheduling, Threads,
+    TransId, TypeNo,
 };
 
 fn id(number: u64) -> TransId {
@@ -160,6 +160,23 @@ fn tickets_are_fulfilled_in_order() {
             let appended = ticket.wait().unwrap();
             assert_eq!((appended.first, appended.reached), (ticket.id(), Level::Disk));
         }
+    }
+}
+
+#[test]
+fn the_thread_that_commits_tells_what_the_scheduler_gave_it() {
+    let sim = SimDisk::new(1);
+    let permitted = |scheduling: Scheduling| {
+        let ask = move || scheduling.apply_here();
+        std::thread::Builder::new().name("asks".to_owned()).spawn(ask).unwrap().join().unwrap()
+    };
+    let asked = [Scheduling::Inherited, Scheduling::ShortSlice, Scheduling::Favoured, Scheduling::RealTime];
+    for scheduling in asked {
+        let options = Options { scheduling, ..Options::default() };
+        let log = Log::open_on(&sim.disk(), &Clock::system(), options).unwrap();
+        // Closing waits for the thread, which has asked before all else.
+        log.clone().close().unwrap();
+        assert_eq!(log.metrics().scheduling, permitted(scheduling), "{scheduling:?}");
     }
 }
 

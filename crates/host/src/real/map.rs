@@ -1,5 +1,5 @@
 //! A file mapped into memory.
-//! It refuses to hand out a reference into the map: the only unsafe code of the project stays in this file.
+//! It refuses to hand out a reference into the map: what is unsafe about mapping stays in this file.
 
 use std::fs;
 use std::io;

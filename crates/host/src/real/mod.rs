@@ -4,6 +4,7 @@
 mod beneath;
 mod file;
 mod map;
+pub(crate) mod thread;
 mod watch;
 
 use std::ffi::OsStr;

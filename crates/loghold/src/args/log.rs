@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgGroup, Args, Subcommand, ValueEnum, ValueHint};
-use rtrans::{Level, Parameters};
+use rtrans::{Level, Parameters, Scheduling};
 
 use crate::quantity::{parse_duration, parse_rate};
 use crate::record_range::{RecordRange, parse_record, parse_record_range};
@@ -146,6 +146,38 @@ impl From<Durability> for Level {
     }
 }
 
+/// What the threads that append ask the system's scheduler for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum SchedulingWord {
+    /// Nothing
+    Inherited,
+    /// Their share of the cores in short slices: anybody may, with Linux 6.12 or later
+    #[default]
+    ShortSlice,
+    /// That, and the lowest nice value that is allowed
+    Favoured,
+    /// The class `SCHED_FIFO`, before every ordinary thread
+    RealTime,
+}
+
+impl From<SchedulingWord> for Scheduling {
+    fn from(word: SchedulingWord) -> Scheduling {
+        match word {
+            SchedulingWord::Inherited => Scheduling::Inherited,
+            SchedulingWord::ShortSlice => Scheduling::ShortSlice,
+            SchedulingWord::Favoured => Scheduling::Favoured,
+            SchedulingWord::RealTime => Scheduling::RealTime,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct SchedulingArguments {
+    /// How soon appends get a core when others want it too; the next lesser where this is not permitted
+    #[arg(long, value_name = "CLASS", value_enum, default_value_t)]
+    pub(crate) scheduling: SchedulingWord,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct AppendArguments {
     /// Create the log when it is missing; parameters as of `init`
@@ -163,6 +195,8 @@ pub(crate) struct AppendArguments {
     /// A file that becomes one record, instead of stdin; repeatable
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) scheduling: SchedulingArguments,
     #[command(flatten)]
     pub(crate) parameters: ParametersArguments,
 }
@@ -276,6 +310,8 @@ pub(crate) struct ImportLogArguments {
     /// Create this log when it is missing; parameters as of `init`
     #[arg(long)]
     pub(crate) create: bool,
+    #[command(flatten)]
+    pub(crate) scheduling: SchedulingArguments,
     #[command(flatten)]
     pub(crate) parameters: ParametersArguments,
 }

@@ -55,6 +55,7 @@ fn a_wrong_command_line_ends_with_2_and_makes_no_directory() {
         (&["init", "--format-version", "3"], "1..=2"),
         (&["init", "--size-per-index", "4", "--format-version", "1"], "36 to 4096"),
         (&["append", "--durability", "paper"], "disk"),
+        (&["append", "--scheduling", "first"], "short-slice"),
         (&["append", "--data-blk-size", "8"], "--create"),
         (&["ls", "-o", "raw"], "-o raw is for records"),
         (&["read", "--framed"], "-o raw"),
@@ -65,6 +66,17 @@ fn a_wrong_command_line_ends_with_2_and_makes_no_directory() {
     }
     assert!(!program.path("log/metadata").exists());
     assert_eq!(program.run(&["log", "ls"]).code, 2);
+}
+
+#[test]
+fn appends_go_on_whatever_the_scheduler_permits() {
+    for class in ["inherited", "short-slice", "favoured", "real-time"] {
+        let program = Program::new();
+        let run = log(&program, &["append", "--create", "--scheduling", class], "x\n");
+        assert_eq!((run.code, run.stdout.as_str()), (0, "1\n"), "{class}: {run:?}");
+        let is_told = run.stderr.contains("is not permitted");
+        assert!(!is_told || ["favoured", "real-time"].contains(&class), "{class}: {run:?}");
+    }
 }
 
 #[test]

@@ -188,7 +188,8 @@ fn visit_among_producers(seed: u64, threads: Threads) {
         for visitor in 0..3u64 {
             scope.spawn(move || {
                 let mut random = Random::new(seed * 10 + visitor);
-                while !is_over.load(Ordering::Acquire) {
+                // Each at least once: on a busy machine the producers may be done before a visitor has a core.
+                loop {
                     let last = log.last().map_or(0, TransId::get);
                     let done = match random.below(5) {
                         0 => log.truncate_after(TransId::new(last.saturating_sub(random.below(4)))),
@@ -208,6 +209,9 @@ fn visit_among_producers(seed: u64, threads: Threads) {
                         ) => {}
                         Err(error) => panic!("a visitor fails with {error}"),
                     }
+                    if is_over.load(Ordering::Acquire) {
+                        return;
+                    }
                 }
             });
         }
@@ -217,7 +221,7 @@ fn visit_among_producers(seed: u64, threads: Threads) {
         is_over.store(true, Ordering::Release);
         assert!(appended.into_iter().all(|appended| appended.unwrap().len() == 100));
     });
-    assert!(visits.load(Ordering::Relaxed) > 0);
+    assert!(visits.load(Ordering::Relaxed) >= 3);
     let (first, last) = (log.first(), log.last());
     let before: Vec<Vec<u8>> = log.scan(..).map(|record| record.unwrap().bytes).collect();
     log.sync().unwrap();

@@ -195,6 +195,28 @@ fn tickets_end_whoever_waits_for_them_and_whoever_leads() {
 }
 
 #[test]
+fn callers_that_are_relieved_are_acknowledged_while_the_log_is_closed() {
+    tell(|| {
+        let world = World::new(options());
+        let committer = world.committer();
+        world.log.inner.commit.relieve_callers();
+        let closer = world.spawn(|world| {
+            let ended = world.log.inner.close();
+            assert!(ended.is_ok(), "the disk is well: {ended:?}");
+        });
+        let appender = |name: u8| {
+            world.spawn(move |world| match world.log.append(TYPE, &[name]) {
+                Ok(id) => world.acknowledge(id, vec![name]),
+                Err(error) => assert!(matches!(error, Error::Closed), "{error:?}"),
+            })
+        };
+        join(vec![appender(1), appender(2), appender(3), closer, committer]);
+        let acknowledged = world.acknowledged();
+        assert_eq!(world.assert_kept(&acknowledged).len(), acknowledged.len());
+    });
+}
+
+#[test]
 fn who_waits_for_room_gets_it() {
     tell(|| {
         // Room for two records at a time.

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 
-use rtrans::{Log, Options, Ticket, TypeNo};
+use rtrans::{Log, Options, Scheduling, Ticket, TypeNo};
 
 use crate::args::OutputFormat;
 use crate::args::log::AppendArguments;
@@ -33,7 +33,8 @@ enum Event {
 
 pub(crate) fn run(context: &Context, arguments: AppendArguments) -> Outcome<Exit> {
     let options = options_of(arguments.create, &arguments.parameters)?;
-    let log = context.writer(&Options { level: arguments.durability.into(), ..options })?;
+    let scheduling = context.schedule(arguments.scheduling);
+    let log = context.writer(&Options { level: arguments.durability.into(), scheduling, ..options })?;
     let (sender, events) = sync_channel(TICKETS_MAX);
     let on_stop = sender.clone();
     // A full channel has events in it that come first; the signal waits behind them.
@@ -43,7 +44,8 @@ pub(crate) fn run(context: &Context, arguments: AppendArguments) -> Outcome<Exit
         (false, true) => Source::Lines,
         (false, false) => Source::Files(arguments.file),
     };
-    read_in_a_thread(log.clone(), TypeNo(arguments.type_no), source, sender)?;
+    let type_no = TypeNo(arguments.type_no);
+    read_in_a_thread((log.clone(), type_no, scheduling), source, sender)?;
     let mut printer = Printer::new(context.format, context.notes);
     let ended = printer.print(&events);
     printer.finish()?;
@@ -55,8 +57,13 @@ pub(crate) fn run(context: &Context, arguments: AppendArguments) -> Outcome<Exit
 }
 
 /// Reads and appends beside the printing: what comes while a sync is under way goes into the next one.
-fn read_in_a_thread(log: Log, type_no: TypeNo, source: Source, sender: SyncSender<Event>) -> Outcome<()> {
+fn read_in_a_thread(
+    (log, type_no, scheduling): (Log, TypeNo, Scheduling),
+    source: Source,
+    sender: SyncSender<Event>,
+) -> Outcome<()> {
     let work = move || {
+        scheduling.apply_here();
         let read = each_record(source, |bytes| {
             let ticket = log.append_async(type_no, bytes)?;
             // When nobody listens any more, the command is over.

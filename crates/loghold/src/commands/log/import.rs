@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use rtrans::{Reader, import_from};
+use rtrans::{Options, Reader, import_from};
 use serde::Serialize;
 
 use crate::args::log::ImportLogArguments;
@@ -30,7 +30,9 @@ pub(crate) fn run(context: &Context, arguments: &ImportLogArguments) -> Outcome<
     if is_same(&arguments.from, context.dir()?) {
         return Err(Failure::usage("a log is not imported into itself"));
     }
-    let log = context.writer(&options_of(arguments.create, &arguments.parameters)?)?;
+    let options = options_of(arguments.create, &arguments.parameters)?;
+    let scheduling = context.schedule(arguments.scheduling);
+    let log = context.writer(&Options { scheduling, ..options })?;
     let meter = Meter::new(context.notes, "imported");
     let (to, counted_in) = (log.clone(), log.clone());
     let progress = move || (counted_in.metrics().bytes, None);

@@ -20,10 +20,10 @@ mod trim;
 use std::path::{Path, PathBuf};
 
 use host::Disk;
-use rtrans::{Create, Error, Log, Options, Reader};
+use rtrans::{Create, Error, Log, Options, Reader, Scheduling};
 
 use crate::args::OutputFormat;
-use crate::args::log::{LogArguments, LogCommand, ParametersArguments};
+use crate::args::log::{LogArguments, LogCommand, ParametersArguments, SchedulingArguments};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::notes::Notes;
 use crate::settings::Settings;
@@ -68,6 +68,17 @@ impl Context {
             return Err(Error::NotALog { path: dir.to_owned() }.into());
         }
         Disk::open(dir).map_err(|error| Failure::from(Error::from(error)))
+    }
+
+    /// Asks the scheduler for what the command's own thread is to be, as the log's threads will. What it got instead is told.
+    fn schedule(&self, arguments: SchedulingArguments) -> Scheduling {
+        let wanted = Scheduling::from(arguments.scheduling);
+        let reached = wanted.apply_here();
+        // The default is worth no word: an older kernel does not know it.
+        if reached < wanted && wanted > Options::default().scheduling {
+            self.notes.say(&format!("--scheduling {} is not permitted: {}", wanted.name(), reached.name()));
+        }
+        wanted
     }
 
     /// The log to write. What opening it found is told.
