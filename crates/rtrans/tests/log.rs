@@ -458,6 +458,34 @@ fn files_that_are_prepared_in_the_background_are_never_taken_from_the_writer() {
 }
 
 #[test]
+fn a_file_that_waits_stays_over_a_start_and_nothing_in_it_counts() {
+    let sim = SimDisk::new(3);
+    let log = open_small(&sim.disk());
+    fill(&log, 60);
+    drop(log);
+    let disk = sim.disk();
+    let path = |number: u32| std::path::PathBuf::from(format!("0/data.{number}"));
+    let bytes_of = |number: u32| {
+        let mut bytes = vec![0; 4096];
+        let file = disk.open_file(&path(number)).ok()?;
+        file.read_exact_at(&mut bytes, 0).ok().filter(|()| bytes[0] != 0).map(|()| bytes)
+    };
+    let waiting = (0..).find(|number| bytes_of(*number).is_none()).expect("there is a last file");
+    // It holds what it held when it was another file, batches that are whole, behind a head that was never written.
+    let mut bytes = bytes_of(waiting - 1).expect("it has a head");
+    bytes[..80].fill(0);
+    drop(disk.remove_file(&path(waiting)));
+    disk.create_file(&path(waiting)).unwrap().write_all_at(&bytes, 0).unwrap();
+    let log = open_small(&disk);
+    assert!(log.recovery().is_clean(), "{}", log.recovery());
+    assert!(disk.stat(&path(waiting)).is_ok(), "nobody waits for its removal");
+    assert_eq!(ids(&log), (1..=60).collect::<Vec<_>>());
+    fill(&log, 60);
+    drop(log);
+    assert_eq!(ids(&open_small(&disk)), (1..=120).collect::<Vec<_>>());
+}
+
+#[test]
 fn records_that_come_during_a_rollback_get_ids_behind_it() {
     let sim = SimDisk::new(12);
     let log = open(&sim.disk());

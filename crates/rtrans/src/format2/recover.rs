@@ -36,8 +36,8 @@ pub(crate) struct Found {
     pub(crate) position: u64,
     /// Heads of batches behind the end, which must not be taken for batches of this log later.
     pub(crate) stale: Vec<u64>,
-    /// Data files that were never begun, or that lie behind a torn write: nothing in them counts.
-    pub(crate) spares: Vec<u64>,
+    /// Data files behind the end that were begun: nothing in them counts, and a later start must not think otherwise.
+    pub(crate) discarded: Vec<u64>,
     /// Data files behind the end whose heads are damaged: they are put aside, for they may hold what is missing.
     pub(crate) strays: Vec<u64>,
     /// The data file of which the file `tail` says up to where it was durable, and that place.
@@ -106,7 +106,7 @@ pub(crate) fn find(disk: &Disk, parameters: &Parameters, tail: Option<Tail>) -> 
         next: 1,
         position: 0,
         stale: Vec::new(),
-        spares: Vec::new(),
+        discarded: Vec::new(),
         strays: Vec::new(),
         durable: tail.map(|tail| (tail.number, tail.position)),
         gaps: Vec::new(),
@@ -373,14 +373,18 @@ impl Reading<'_> {
     fn sort_out(&mut self, files: &[(u64, FileKind)]) {
         let last = self.found.slots.last().map(|slot| slot.head.number);
         for (number, kind) in files.iter().filter(|(number, _)| last.is_none_or(|last| *number > last)) {
-            if matches!(kind, FileKind::Damaged) {
-                let path = data_path(*number, self.parameters.index_file_num_per_dir);
-                let what = "its head does not match its checksum; it is put aside, with all that it holds";
-                let next = self.found.next;
-                self.found.gaps.push(Gap::new(Corruption::of(&path, what), next, next));
-                self.found.strays.push(*number);
-            } else {
-                self.found.spares.push(*number);
+            match kind {
+                FileKind::Damaged => {
+                    let path = data_path(*number, self.parameters.index_file_num_per_dir);
+                    let what =
+                        "its head does not match its checksum; it is put aside, with all that it holds";
+                    let next = self.found.next;
+                    self.found.gaps.push(Gap::new(Corruption::of(&path, what), next, next));
+                    self.found.strays.push(*number);
+                }
+                FileKind::Headed(_) => self.found.discarded.push(*number),
+                // It stays until its number is prepared anew: to remove what may be a gigabyte takes a while.
+                FileKind::Blank => {}
             }
         }
     }

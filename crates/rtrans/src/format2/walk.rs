@@ -10,8 +10,8 @@ use crate::error::Error;
 use crate::frame::FRAME_HEAD_BYTES;
 use crate::outgoing::BATCH_HEAD_BYTES;
 
-/// Bytes that are read at a time. Larger batches are read as wholes.
-const WINDOW_BYTES: u64 = 1 << 20;
+/// Bytes that are read at a time, few enough to stay in the cache that is next to a core. Larger batches are read as wholes.
+const WINDOW_BYTES: u64 = 64 << 10;
 
 /// How much of a file is verified in the search behind one damaged place, in files of its length. Batches do not overlap,
 /// so that one is enough; heads that were made to overlap must not take for ever.
@@ -51,8 +51,10 @@ pub(crate) struct Walk<'a> {
     block: u64,
     /// Where the next batch begins.
     pub(crate) position: u64,
+    /// Grows to the largest batch; filled up to `window_len`.
     window: Vec<u8>,
     window_at: u64,
+    window_len: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -60,7 +62,8 @@ impl<'a> Walk<'a> {
     pub(crate) fn new(map: &'a Map, head: &SegmentHead, data_blk_size: u32) -> Walk<'a> {
         let block = u64::from(data_blk_size);
         let position = first_batch_at(data_blk_size);
-        Walk { map, generation: head.generation, block, position, window: Vec::new(), window_at: 0 }
+        let generation = head.generation;
+        Walk { map, generation, block, position, window: Vec::new(), window_at: 0, window_len: 0 }
     }
 
     /// The next batch, if it is whole and has this number and this first record.
@@ -176,16 +179,21 @@ impl<'a> Walk<'a> {
 
     /// Bytes of the file, read with what follows them.
     fn bytes(&mut self, position: u64, len: u64) -> Result<&[u8], Error> {
-        let window_end = self.window_at.saturating_add(self.window.len() as u64);
+        let window_end = self.window_at.saturating_add(self.window_len as u64);
         if position < self.window_at || position.saturating_add(len) > window_end {
             let wanted = len.max(WINDOW_BYTES).min(self.map.len().saturating_sub(position));
-            self.window.resize(usize::try_from(wanted).unwrap_or(0), 0);
-            self.window_at = position;
-            self.map.read_exact_at(&mut self.window, position)?;
+            let wanted = usize::try_from(wanted).unwrap_or(0);
+            if self.window.len() < wanted {
+                self.window.resize(wanted, 0);
+            }
+            // Nothing of it counts if the reading fails half-way.
+            self.window_len = 0;
+            self.map.read_exact_at(self.window.get_mut(..wanted).unwrap_or_default(), position)?;
+            (self.window_at, self.window_len) = (position, wanted);
         }
         let start = usize::try_from(position.saturating_sub(self.window_at)).unwrap_or(usize::MAX);
         let end = start.saturating_add(usize::try_from(len).unwrap_or(usize::MAX));
-        Ok(self.window.get(start..end).unwrap_or_default())
+        Ok(self.window.get(..self.window_len).and_then(|filled| filled.get(start..end)).unwrap_or_default())
     }
 }
 

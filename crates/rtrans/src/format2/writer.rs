@@ -86,7 +86,7 @@ pub(crate) fn open(
     let mut found = recover::find(disk, parameters, tail)?;
     let depot = Arc::new(Depot::new(disk, parameters));
     depot.put_aside(&found.strays)?;
-    depot.discard(&found.spares)?;
+    depot.discard(&found.discarded)?;
     if let Some(last) = found.slots.last() {
         depot.forget_index(last.head.number)?;
     }
