@@ -2,6 +2,7 @@
 //! Refuses nothing itself: what is too large or comes too late is told when it is appended.
 
 use crate::commit::ExpectLast;
+use crate::frame::Unframed;
 use crate::ids::{TransId, TypeNo};
 use crate::options::Level;
 
@@ -20,7 +21,7 @@ use crate::options::Level;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Batch<'a> {
-    pub(crate) records: Vec<(u32, &'a [u8])>,
+    pub(crate) records: Vec<Unframed<'a>>,
     pub(crate) positions: Vec<(String, TransId)>,
     pub(crate) level: Option<Level>,
     pub(crate) expect_last: Option<ExpectLast>,
@@ -36,7 +37,7 @@ impl<'a> Batch<'a> {
     /// With one more record.
     #[must_use]
     pub fn push(mut self, type_no: TypeNo, bytes: &'a [u8]) -> Batch<'a> {
-        self.records.push((type_no.0, bytes));
+        self.records.push(Unframed::new(type_no.0, bytes));
         self
     }
 

@@ -367,7 +367,7 @@ impl Commit {
 
     /// Takes the queue when there is room, and the entry is allowed.
     fn admit(&self, entry: &Entry<'_>) -> Result<MutexGuard<'_, Queue>, Error> {
-        let len: usize = entry.records.iter().map(|(_, bytes)| Outgoing::bytes_of(bytes.len())).sum();
+        let len: usize = entry.records.iter().map(|record| Outgoing::bytes_of(record.payload.len())).sum();
         let mut queue = self.queue();
         loop {
             if let Some(failure) = &queue.failure {

@@ -26,8 +26,7 @@ impl FrameHead {
 
     /// Whether the payload is what was written under this id.
     pub(crate) fn covers(&self, id: u64, payload: &[u8]) -> bool {
-        let fields = u64::from(self.len) | u64::from(self.type_no) << 32;
-        crc32_of(&[&fields.to_le_bytes(), payload]) ^ mark_of(id) == self.check
+        sum_of(self.len, self.type_no, payload) ^ mark_of(id) == self.check
     }
 }
 
@@ -40,21 +39,41 @@ pub(crate) struct Frame<'a> {
     pub(crate) payload: &'a [u8],
 }
 
-/// Appends a record to a buffer of frames; returns its check.
-#[inline]
-pub(crate) fn push_frame(buffer: &mut Vec<u8>, id: u64, type_no: u32, payload: &[u8], len: u32) -> u32 {
-    let start = buffer.len();
-    buffer.reserve(FRAME_HEAD_BYTES.saturating_add(payload.len()));
-    // The check is known once the rest is there.
-    buffer.extend_from_slice(&[0; CHECKED_FROM]);
-    buffer.extend_from_slice(&len.to_le_bytes());
-    buffer.extend_from_slice(&type_no.to_le_bytes());
-    buffer.extend_from_slice(payload);
-    let check = crc32(buffer.get(start.wrapping_add(CHECKED_FROM)..).unwrap_or_default()) ^ mark_of(id);
-    if let Some(place) = buffer.get_mut(start..start.wrapping_add(CHECKED_FROM)) {
-        place.copy_from_slice(&check.to_le_bytes());
+/// A record that has no id yet, with the checksum of all else: it is summed up before anybody is kept waiting.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Unframed<'a> {
+    pub(crate) payload: &'a [u8],
+    type_no: u32,
+    /// The payload's length, which is bounded when the record is appended.
+    len: u32,
+    sum: u32,
+}
+
+impl<'a> Unframed<'a> {
+    #[inline]
+    pub(crate) fn new(type_no: u32, payload: &'a [u8]) -> Unframed<'a> {
+        let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
+        Unframed { payload, type_no, len, sum: sum_of(len, type_no, payload) }
     }
-    check
+
+    /// Appends it to a buffer of frames under an id; returns its check.
+    #[inline]
+    pub(crate) fn push_to(&self, buffer: &mut Vec<u8>, id: u64) -> u32 {
+        let check = self.sum ^ mark_of(id);
+        buffer.reserve(FRAME_HEAD_BYTES.saturating_add(self.payload.len()));
+        buffer.extend_from_slice(&check.to_le_bytes());
+        buffer.extend_from_slice(&self.len.to_le_bytes());
+        buffer.extend_from_slice(&self.type_no.to_le_bytes());
+        buffer.extend_from_slice(self.payload);
+        check
+    }
+}
+
+/// The checksum of a record, without its id.
+#[inline]
+fn sum_of(len: u32, type_no: u32, payload: &[u8]) -> u32 {
+    let fields = u64::from(len) | u64::from(type_no) << 32;
+    crc32_of(&[&fields.to_le_bytes(), payload])
 }
 
 /// Reads and verifies the frame at the beginning of a buffer; `None` when it is not whole, or not this record.
@@ -87,7 +106,7 @@ mod tests {
     #[test]
     fn a_frame_is_read_back_under_its_own_id_only() {
         let mut buffer = Vec::new();
-        let check = push_frame(&mut buffer, 9, 7, b"hello", 5);
+        let check = Unframed::new(7, b"hello").push_to(&mut buffer, 9);
         let (frame, rest) = read_frame(&buffer, 9).unwrap();
         assert_eq!(frame, Frame { id: 9, type_no: 7, check, payload: b"hello" });
         assert!(rest.is_empty());
@@ -99,7 +118,7 @@ mod tests {
     #[test]
     fn every_flipped_bit_of_a_frame_is_found() {
         let mut buffer = Vec::new();
-        push_frame(&mut buffer, 1, 3, b"some bytes", 10);
+        Unframed::new(3, b"some bytes").push_to(&mut buffer, 1);
         for bit in 0..buffer.len() * 8 {
             buffer[bit / 8] ^= 1 << (bit % 8);
             assert_eq!(read_frame(&buffer, 1), None, "bit {bit}");

@@ -18,6 +18,7 @@ use crate::consumer_name::ConsumerName;
 use crate::control::{Control, Memory, Position};
 use crate::error::Error;
 use crate::follow::Follow;
+use crate::frame::Unframed;
 use crate::ids::{TransId, TypeNo};
 use crate::metrics::Metrics;
 use crate::options::{Create, Level, Options, Threads};
@@ -149,7 +150,7 @@ impl Log {
     /// # Errors
     /// As of [`Log::append`].
     pub fn append_at(&self, level: Level, type_no: TypeNo, bytes: &[u8]) -> Result<Ack, Error> {
-        let records = [(type_no.0, bytes)];
+        let records = [Unframed::new(type_no.0, bytes)];
         if level == Level::Memory {
             let (first, _) = self.inner.commit.put_in_memory(self.entry(&records, level)?)?;
             return Ok(Ack { id: TransId::new(first).ok_or(Error::Closed)?, reached: Level::Memory });
@@ -164,7 +165,7 @@ impl Log {
     /// # Errors
     /// As of [`Log::append`], here or from the ticket.
     pub fn append_async(&self, type_no: TypeNo, bytes: &[u8]) -> Result<Ticket, Error> {
-        let (records, level) = ([(type_no.0, bytes)], self.inner.options.level);
+        let (records, level) = ([Unframed::new(type_no.0, bytes)], self.inner.options.level);
         let place = self.inner.commit.put(self.entry(&records, level)?)?;
         Ok(Ticket::new(place, level, &self.inner.commit))
     }
@@ -322,7 +323,7 @@ impl Log {
         &self.inner.commit
     }
 
-    fn entry<'a>(&self, records: &'a [(u32, &'a [u8])], level: Level) -> Result<Entry<'a>, Error> {
+    fn entry<'a>(&self, records: &'a [Unframed<'a>], level: Level) -> Result<Entry<'a>, Error> {
         self.entry_of_all(records, &[], level)
     }
 
@@ -338,14 +339,14 @@ impl Log {
 
     fn entry_of_all<'a>(
         &self,
-        records: &'a [(u32, &'a [u8])],
+        records: &'a [Unframed<'a>],
         controls: &'a [Control],
         level: Level,
     ) -> Result<Entry<'a>, Error> {
         let bytes_max = u64::from(self.inner.options.record_bytes_max);
         let mut sum = 0u64;
-        for (_, bytes) in records {
-            let bytes = bytes.len() as u64;
+        for record in records {
+            let bytes = record.payload.len() as u64;
             if bytes > bytes_max {
                 return Err(Error::TooLarge { bytes, bytes_max });
             }

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use host::Scheduling;
 
+use crate::frame::Unframed;
+
 /// What a log has done since it was opened. All numbers only grow.
 ///
 /// `wake_micros / wakes` beside `sync_micros / syncs` tells whether durable appends wait for the disk or for a core: on an idle
@@ -59,8 +61,8 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    pub(crate) fn note_put(&self, records: &[(u32, &[u8])]) {
-        let bytes: usize = records.iter().map(|(_, bytes)| bytes.len()).sum();
+    pub(crate) fn note_put(&self, records: &[Unframed<'_>]) {
+        let bytes: usize = records.iter().map(|record| record.payload.len()).sum();
         add(&self.records, records.len() as u64);
         add(&self.bytes, bytes as u64);
         add(&self.appends, 1);

@@ -2,7 +2,7 @@
 //! Refuses to know a file: the formats write it each in their way.
 
 use crate::control::Control;
-use crate::frame::{FRAME_HEAD_BYTES, Frame, FrameHead, digest, push_frame, read_frame};
+use crate::frame::{FRAME_HEAD_BYTES, Frame, FrameHead, Unframed, digest, read_frame};
 
 /// Room in front of the frames, for the head of a batch of format 2: the whole batch is one piece of memory.
 pub(crate) const BATCH_HEAD_BYTES: usize = 48;
@@ -34,13 +34,13 @@ impl Outgoing {
         Outgoing { first, offsets, digest: 0, buffer, controls: Vec::new(), appended_at: 0, pushed: 0 }
     }
 
-    /// Adds a record under the next id. `len` is the payload's length, which the caller has bounded.
+    /// Adds a record under the next id. The caller has bounded its length.
     #[inline]
-    pub(crate) fn push(&mut self, type_no: u32, payload: &[u8], len: u32) {
+    pub(crate) fn push(&mut self, record: &Unframed<'_>) {
         let id = self.next();
         let offset = self.buffer.len().wrapping_sub(BATCH_HEAD_BYTES);
-        let check = push_frame(&mut self.buffer, id, type_no, payload, len);
-        self.pushed = self.pushed.saturating_add(Outgoing::bytes_of(payload.len()));
+        let check = record.push_to(&mut self.buffer, id);
+        self.pushed = self.pushed.saturating_add(Outgoing::bytes_of(record.payload.len()));
         self.digest = digest(self.digest, check);
         // A batch is bounded far below 4 GiB.
         self.offsets.push(u32::try_from(offset).unwrap_or(u32::MAX));

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::control::Control;
 use crate::error::Error;
+use crate::frame::Unframed;
 use crate::gather::Gather;
 use crate::helm::Helm;
 use crate::ids::TransId;
@@ -110,7 +111,7 @@ pub(crate) struct ExpectLast(pub(crate) Option<TransId>);
 /// What is put into a round.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Entry<'a> {
-    pub(crate) records: &'a [(u32, &'a [u8])],
+    pub(crate) records: &'a [Unframed<'a>],
     pub(crate) controls: &'a [Control],
     pub(crate) level: Level,
     pub(crate) expect_last: Option<ExpectLast>,
@@ -137,7 +138,7 @@ impl Entry<'_> {
 impl Queue {
     /// Adds an entry that was admitted.
     pub(crate) fn push(&mut self, entry: &Entry<'_>, options: &Options) -> (u64, u64) {
-        let len: usize = entry.records.iter().map(|(_, bytes)| Outgoing::bytes_of(bytes.len())).sum();
+        let len: usize = entry.records.iter().map(|record| Outgoing::bytes_of(record.payload.len())).sum();
         let is_over = self.open.len().saturating_add(len) > options.batch_bytes_max as usize;
         if is_over && !self.open.is_empty() {
             let (buffer, offsets) = self.spare.pop().unwrap_or_default();
@@ -145,8 +146,8 @@ impl Queue {
             self.full.push_back(std::mem::replace(&mut self.open, open));
         }
         let first = self.open.next();
-        for (type_no, bytes) in entry.records {
-            self.open.push(*type_no, bytes, u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+        for record in entry.records {
+            self.open.push(record);
         }
         self.open.controls.extend_from_slice(entry.controls);
         self.bytes = self.bytes.saturating_add(len);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::frame::{FRAME_HEAD_BYTES, FrameHead, push_frame};
+use crate::frame::{FRAME_HEAD_BYTES, FrameHead, Unframed};
 use crate::ids::{TransId, TypeNo};
 
 /// A record, verified against its checksum.
@@ -102,8 +102,7 @@ impl RecordBatch {
     /// One record alone.
     pub(crate) fn of(record: &Record) -> RecordBatch {
         let mut frames = Vec::new();
-        let len = u32::try_from(record.bytes.len()).unwrap_or(u32::MAX);
-        push_frame(&mut frames, record.id.get(), record.type_no.0, &record.bytes, len);
+        Unframed::new(record.type_no.0, &record.bytes).push_to(&mut frames, record.id.get());
         let times = record.appended_at.map_or_else(Times::default, |time| Times::one(micros_of(time)));
         RecordBatch::new(record.id, 1, times, Arc::new(frames), 0)
     }

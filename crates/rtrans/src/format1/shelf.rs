@@ -14,7 +14,7 @@ use super::position::Slot;
 use super::recognise::recognise;
 use super::stored::{Form, Located, Packing, UNASKED_BYTES_MAX, beyond_numbers};
 use crate::error::Error;
-use crate::frame::{FRAME_HEAD_BYTES, push_frame};
+use crate::frame::{FRAME_HEAD_BYTES, Unframed};
 use crate::ids::{TransId, TypeNo};
 use crate::parameters::Parameters;
 use crate::record::{Record, RecordBatch, Times};
@@ -213,13 +213,11 @@ impl Shelf {
         let stored = Form::verify(located, bytes)?;
         let type_no = located.entry.type_no;
         if self.form.packing == Packing::Raw {
-            push_frame(frames, located.id, type_no, stored, located.entry.len);
+            Unframed::new(type_no, stored).push_to(frames, located.id);
             return Ok(());
         }
         let payload = self.form.unpack(located, stored)?;
-        // What is unpacked is bounded far below 4 GiB.
-        let len = u32::try_from(payload.len()).unwrap_or(u32::MAX);
-        push_frame(frames, located.id, type_no, &payload, len);
+        Unframed::new(type_no, &payload).push_to(frames, located.id);
         Ok(())
     }
 

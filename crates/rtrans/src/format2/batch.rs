@@ -209,11 +209,12 @@ pub(crate) fn verify(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::frame::Unframed;
 
     fn batch(codec: Codec, generation: u64) -> Vec<u8> {
         let mut outgoing = Outgoing::new(5, Vec::new(), Vec::new());
         for number in 0..20u32 {
-            outgoing.push(number % 3, &[b'x'; 40], 40);
+            outgoing.push(&Unframed::new(number % 3, &[b'x'; 40]));
         }
         outgoing.controls.push(Control::Finalized(4));
         outgoing.appended_at = 99;
@@ -263,7 +264,7 @@ mod tests {
         let old = batch(Codec::None, 3);
         let mut outgoing = Outgoing::new(5, Vec::new(), Vec::new());
         for number in 0..20u32 {
-            outgoing.push(number % 3, &[b'y'; 40], 40);
+            outgoing.push(&Unframed::new(number % 3, &[b'y'; 40]));
         }
         outgoing.controls.push(Control::Finalized(4));
         let stamp = Stamp { generation: 3, seq: 8, durable_upto: 6, codec: Codec::None };

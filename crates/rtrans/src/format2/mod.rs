@@ -25,6 +25,7 @@ mod tests {
     use super::batch::{Stamp, encode};
     use super::segment_head::SegmentHead;
     use crate::control::Control;
+    use crate::frame::Unframed;
     use crate::outgoing::Outgoing;
     use crate::parameters::{Codec, Parameters};
 
@@ -63,8 +64,8 @@ mod tests {
         let mut memory = Outgoing::new(1, Vec::new(), Vec::new());
         memory.controls = vec![Control::First(1), Control::Finalized(0), Control::Epoch(0)];
         let mut records = Outgoing::new(1, Vec::new(), Vec::new());
-        records.push(7, b"hello", 5);
-        records.push(8, b"", 0);
+        records.push(&Unframed::new(7, b"hello"));
+        records.push(&Unframed::new(8, b""));
         records.appended_at = 1_700_000_000_000_001;
         let mut bytes = head.encode().to_vec();
         for batch in [encode(&mut memory, stamp(1, 0)), encode(&mut records, stamp(2, 0))] {

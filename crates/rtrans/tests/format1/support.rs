@@ -9,6 +9,7 @@ use host::{Disk, Kind};
 
 use super::super::{Opened, Shelf, Writer, open};
 use crate::error::Error;
+use crate::frame::Unframed;
 use crate::outgoing::Outgoing;
 use crate::parameters::Parameters;
 
@@ -52,7 +53,7 @@ impl Dice {
 pub(super) fn write(writer: &mut Writer, items: &[Item]) -> Result<(), Error> {
     let mut outgoing = Outgoing::new(writer.next(), Vec::new(), Vec::new());
     for (type_no, bytes) in items {
-        outgoing.push(*type_no, bytes, u32::try_from(bytes.len()).unwrap());
+        outgoing.push(&Unframed::new(*type_no, bytes));
     }
     writer.write(&outgoing)
 }
