@@ -1,7 +1,7 @@
 //! Data Manager: the only interface that workers see. It records what is wanted and answers what is here.
 //! Refuses IO on the caller's thread: everything slow happens in the Tasks Manager.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -226,7 +226,7 @@ impl DataManagerImpl {
         self.check_open()?;
         check_size(assignment.chunks.iter().map(|(chunk, _)| chunk.files.len()))?;
         let Assignment { id, chunks, drop } = assignment;
-        let mut wanted: HashMap<ChunkId, Wanted> = HashMap::with_capacity(chunks.len());
+        let mut wanted: BTreeMap<ChunkId, Wanted> = BTreeMap::new();
         for (chunk, priority) in chunks {
             let chunk = Arc::new(checked_chunk(chunk)?);
             let chunk_id = chunk.id;

@@ -1,6 +1,7 @@
 //! What State can tell of itself. Pure.
 //! Refuses to change anything.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,13 +62,13 @@ impl State {
         staging.collect()
     }
 
-    /// The switches of all downloads under way.
+    /// The switches of all downloads under way, the oldest first.
     pub(crate) fn running(&self) -> Vec<Cancel> {
         let staging = self.entries.values().filter_map(|entry| match &entry.actual {
-            Actual::Staging { cancel, .. } => Some(cancel.clone()),
+            Actual::Staging { task, cancel, .. } => Some((*task, cancel.clone())),
             _ => None,
         });
-        staging.collect()
+        staging.collect::<BTreeMap<u64, Cancel>>().into_values().collect()
     }
 
     pub(crate) fn totals(&self) -> Totals {

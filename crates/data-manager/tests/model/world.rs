@@ -45,12 +45,15 @@ struct Life {
 /// The runtime's paused time.
 #[derive(Debug)]
 struct VirtualTime {
+    /// Outside of its runtime an instant would be of the real time.
+    runtime: Handle,
     started: Instant,
     past: Duration,
 }
 
 impl TimeSource for VirtualTime {
     fn monotonic(&self) -> Duration {
+        let _entered = self.runtime.enter();
         self.started.elapsed()
     }
 
@@ -88,7 +91,11 @@ impl World {
         let entered = runtime.enter();
         let started = Instant::now();
         let parts = Parts {
-            clock: Some(Clock::custom(Arc::new(VirtualTime { started, past: self.past }))),
+            clock: Some(Clock::custom(Arc::new(VirtualTime {
+                runtime: Handle::current(),
+                started,
+                past: self.past,
+            }))),
             disks: std::iter::once(&self.sim).chain(&self.more).map(SimDisk::disk).collect(),
             sources: vec![("sim".to_string(), source)],
             runtime: Some(Handle::current()),
