@@ -269,7 +269,7 @@ impl Publisher {
         }
         // From here on the files stand for themselves; until here a failure would have cost what was fetched.
         for item in &items {
-            drop(self.source.disk().remove_file(&item.job.staging.path().join(layout::PARTS)));
+            item.job.staging.drop_parts();
         }
         let syncs: usize = items.iter().map(|item| item.job.files().len() + 6).sum();
         let is_bulk = syncs > SINGLE_SYNCS_MAX;

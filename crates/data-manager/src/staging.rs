@@ -42,26 +42,32 @@ pub(crate) struct Staging {
 #[derive(Debug)]
 struct Open {
     files: Vec<Option<File>>,
-    parts: File,
+    /// The part map; `None` until it has a line that does not wait. A chunk of small files mostly never has one.
+    parts: Option<File>,
     parts_len: u64,
-    /// Lines of small files that are not written yet, and the bytes of those files.
+    /// Lines of small files that are not written yet, and the bytes of those files. The header waits as well.
     waiting: Vec<u8>,
     waiting_bytes: u64,
 }
 
 impl Open {
-    /// Adds a line to the part map. One that may wait says for how many bytes; order is kept.
-    fn append(&mut self, line: &[u8], may_wait: Option<u64>) -> io::Result<()> {
+    /// Takes a line of the part map. Returns whether it is time to write those that wait: one that may wait says for how many
+    /// bytes.
+    fn append(&mut self, line: &[u8], may_wait: Option<u64>) -> bool {
         self.waiting.extend_from_slice(line);
         self.waiting_bytes = self.waiting_bytes.saturating_add(may_wait.unwrap_or(WAITING_BYTES_MAX));
-        if self.waiting_bytes < WAITING_BYTES_MAX { Ok(()) } else { self.write_waiting() }
+        self.waiting_bytes >= WAITING_BYTES_MAX
     }
 
-    fn write_waiting(&mut self) -> io::Result<()> {
+    fn write_waiting(&mut self, disk: &Disk, path: &Path) -> io::Result<()> {
         if self.waiting.is_empty() {
             return Ok(());
         }
-        self.parts.write_all_at(&self.waiting, self.parts_len)?;
+        let parts = match self.parts.take() {
+            Some(parts) => parts,
+            None => disk.create_file(&path.join(layout::PARTS))?,
+        };
+        self.parts.insert(parts).write_all_at(&self.waiting, self.parts_len)?;
         self.parts_len += u64::try_from(self.waiting.len()).unwrap_or(u64::MAX);
         self.waiting.clear();
         self.waiting_bytes = 0;
@@ -82,19 +88,18 @@ impl Staging {
         };
         let names: Vec<String> = chunk.files.iter().map(|file| file.name.clone()).collect();
         let resumed = if is_new { None } else { Self::open_parts(disk, &path, chunk)? };
-        let (map, parts) = if let Some(resumed) = resumed {
-            resumed
-        } else {
-            if !is_new {
-                // Whatever another descriptor left here goes.
-                disk.remove_tree(&path)?;
-                disk.create_dir(&path)?;
-            }
-            Self::begin(disk, &path, chunk)?
-        };
+        let is_resumed = resumed.is_some();
+        if !is_new && !is_resumed {
+            // Whatever another descriptor left here goes.
+            disk.remove_tree(&path)?;
+            disk.create_dir(&path)?;
+        }
+        let (map, parts) = resumed.unzip();
+        let map = map.unwrap_or_default();
         let parts_len = u64::try_from(map.valid_len()).unwrap_or(u64::MAX);
+        let waiting = if is_resumed { Vec::new() } else { PartMap::header(chunk) };
         let files = vec![None; names.len()];
-        let open = Open { files, parts, parts_len, waiting: Vec::new(), waiting_bytes: 0 };
+        let open = Open { files, parts, parts_len, waiting, waiting_bytes: 0 };
         let staging = Staging { disk: disk.clone(), path, names, open: Mutex::new(open) };
         let plans = chunk.files.iter().enumerate();
         let plans = plans.map(|(file, spec)| staging.resume(file, spec, &map)).collect();
@@ -119,14 +124,6 @@ impl Staging {
         }
         parts.set_len(u64::try_from(map.valid_len()).unwrap_or_default())?;
         Ok(Some((map, parts)))
-    }
-
-    /// Starts with nothing, in a directory that is empty.
-    fn begin(disk: &Disk, path: &Path, chunk: &CheckedChunk) -> io::Result<(PartMap, File)> {
-        let parts = disk.create_file(&path.join(layout::PARTS))?;
-        let header = PartMap::header(chunk);
-        parts.write_all_at(&header, 0)?;
-        Ok((PartMap::decode(&header), parts))
     }
 
     /// Without a validator or a digest nothing would tell whether further parts are of the same version: then a file is
@@ -203,7 +200,7 @@ impl Staging {
         }
         let validator = validator.map(|validator| validator.0.as_str());
         let line = PartMap::record(&PartRecord::Object { file, total, validator });
-        self.opened().append(&line, (total < SMALL_FILE_BYTES).then_some(0))
+        self.append(&line, (total < SMALL_FILE_BYTES).then_some(0))
     }
 
     /// Writes bytes of a file to their place.
@@ -220,12 +217,25 @@ impl Staging {
         value: &ChainingValue,
     ) -> io::Result<()> {
         let line = PartMap::record(&PartRecord::Segment { file, segment, len, value: *value });
-        self.opened().append(&line, (len < SMALL_FILE_BYTES).then_some(len))
+        self.append(&line, (len < SMALL_FILE_BYTES).then_some(len))
+    }
+
+    fn append(&self, line: &[u8], may_wait: Option<u64>) -> io::Result<()> {
+        let mut open = self.opened();
+        if open.append(line, may_wait) { open.write_waiting(&self.disk, &self.path) } else { Ok(()) }
     }
 
     /// Writes the lines that wait: what is staged is left for a later try.
     pub(crate) fn keep(&self) -> io::Result<()> {
-        self.opened().write_waiting()
+        self.opened().write_waiting(&self.disk, &self.path)
+    }
+
+    /// The files stand for themselves from here on, and need no part map.
+    pub(crate) fn drop_parts(&self) {
+        if self.opened().parts.is_some() {
+            // One that stays is a stranger in the chunk's directory, and no more.
+            drop(self.disk.remove_file(&self.path.join(layout::PARTS)));
+        }
     }
 
     /// What stands for a segment as it is on disk; `None` when the file is shorter than that.
