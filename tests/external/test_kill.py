@@ -14,7 +14,7 @@ from hold import Contents, descriptor, number_of, write_descriptors
 
 KILLS = number_of("LOGHOLD_KILLS", 20)
 CHUNKS, FILE_BYTES_MAX = 12, 1 << 20
-SEGMENT_BYTES = 4 << 20
+SEGMENT_BYTES = 1 << 20
 # More than Linux lets the two ends of a loopback connection hold by default.
 SOCKET_BYTES_MAX = 16 << 20
 

@@ -16,7 +16,8 @@ use crate::{hold, machine};
 
 const TRIALS: usize = 30;
 const KILLED_BYTES: u64 = 400_000_000;
-const SEGMENT_BYTES: u64 = 4 << 20;
+/// What the goal counts in. A download is recorded in smaller parts.
+const PART_BYTES: u64 = 4 << 20;
 
 pub(crate) fn run(options: &Options, report: &mut Report) -> Outcome<()> {
     if options.wants("unpin") {
@@ -128,7 +129,7 @@ fn kill(options: &Options, report: &mut Report) -> Outcome<()> {
         again.push(fetched.fetched_bytes as f64 / chunk.bytes() as f64);
         // What the kernel had taken of the origin and nobody received is in this as well.
         let twice = (half + fetched.fetched_bytes).saturating_sub(chunk.bytes());
-        over.push(twice as f64 / SEGMENT_BYTES as f64);
+        over.push(twice as f64 / PART_BYTES as f64);
         machine::remove_dir(&dir)?;
     }
     let files = chunk.files.len() as f64;
@@ -140,6 +141,6 @@ fn kill(options: &Options, report: &mut Report) -> Outcome<()> {
         &again,
     ));
     let figure = Figure::new("latency", "kill -9 at half: parts fetched twice", "loghold", "parts", &over);
-    report.add(figure.goal(Goal::AtMost(files)).note("goal: one part for each open file; a part has 4 MiB"));
+    report.add(figure.goal(Goal::AtMost(files)).note("goal: one part of 4 MiB for each file"));
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::data_chunk::{hex_id, parse_hex_id};
 /// How a file is cut for fetching, resuming and hashing; the last segment may be shorter.
 ///
 /// A power of two of BLAKE3's 1,024-byte chunks, so that each segment is a subtree of the file's hash tree.
-pub(crate) const SEGMENT_BYTES: u64 = 4 << 20;
+pub(crate) const SEGMENT_BYTES: u64 = 1 << 20;
 
 /// What stands for a segment in its file's hash tree; for a file of one segment it is the file's digest.
 pub(crate) type ChainingValue = [u8; 32];

@@ -11,7 +11,7 @@ use crate::digest::{ChainingValue, hex_digest, parse_hex_digest, segment_count, 
 use crate::file_name::FILES_MAX;
 use crate::file_spec::{CheckedChunk, FileSpec};
 
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Enough for 64 files of 64 GiB. What a longer map says past this is fetched again.
 const LINES_MAX: usize = 1 << 20;
 /// Twice what a header of 64 files needs.

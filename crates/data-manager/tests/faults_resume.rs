@@ -11,7 +11,7 @@ use data_manager::event::Event;
 use fixture::{PATIENCE, Said, Stock, assert_nothing_wrong, expect_event, stocked};
 use origin::{Content, Fault, Link, Plan, Site};
 
-const SEGMENT: u64 = 4 << 20;
+const SEGMENT: u64 = 1 << 20;
 
 fn large() -> Stock {
     Stock::new(1, &[("a.parquet", 5 << 20), ("b.parquet", 34 << 20), ("c.parquet", 1 << 20)])

@@ -67,14 +67,14 @@ fn the_text_is_what_the_format_says() {
     let key = |url: &str| hex_digest(blake3::hash(url.as_bytes()).as_bytes());
     let expected = [
         format!(
-            "{{\"format\":1,\"id\":\"0x{}\",\"dataset_id\":\"0x{}\",\"first_block\":10,\"last_block\":19,\"files\":[\
+            "{{\"format\":2,\"id\":\"0x{}\",\"dataset_id\":\"0x{}\",\"first_block\":10,\"last_block\":19,\"files\":[\
              {{\"name\":\"a\",\"url_key\":\"{}\"}},{{\"name\":\"b\",\"url_key\":\"{}\",\"size\":5}}]}}",
             "01".repeat(32),
             "02".repeat(32),
             key("https://data.example/a"),
             key("https://data.example/b"),
         ),
-        "{\"file\":0,\"total\":8388615,\"validator\":\"\\\"v1\\\\\\n\\\"\"}".to_string(),
+        "{\"file\":0,\"total\":2097159,\"validator\":\"\\\"v1\\\\\\n\\\"\"}".to_string(),
         format!("{{\"file\":0,\"segment\":2,\"len\":7,\"cv\":\"{}\"}}", "aa".repeat(32)),
     ];
     assert_eq!(lines.len(), expected.len());
@@ -194,7 +194,7 @@ fn a_header_that_is_missing_or_of_another_format_means_that_nothing_is_known() {
     let header = String::from_utf8(PartMap::header(&two_files())).expect("text");
     let (json, _) = header.rsplit_once(' ').expect("a sum");
     for json in
-        [json.replace("\"format\":1", "\"format\":2"), json.replace("[{", "[],\"x\":[{"), "{}".to_string()]
+        [json.replace("\"format\":2", "\"format\":1"), json.replace("[{", "[],\"x\":[{"), "{}".to_string()]
     {
         let text = format!("{json} {:08x}\n", crc32fast::hash(json.as_bytes()));
         assert_eq!(PartMap::decode(text.as_bytes()), PartMap::default(), "{json}");
