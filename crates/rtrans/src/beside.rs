@@ -96,12 +96,16 @@ impl Beside {
         timeout: Duration,
         is_there: impl Fn() -> bool,
     ) -> Result<(), Error> {
-        // The watch begins before the last look: what comes in between is told by it.
         let watching = match watch {
+            // What came since the caller looked is told by it.
             Some(watching) => watching,
-            None => watch.insert(self.watch()?),
+            // What came before it began is not: the caller looked too early.
+            None => {
+                let watching = watch.insert(self.watch()?);
+                self.refresh()?;
+                watching
+            }
         };
-        self.refresh()?;
         // After a wait in vain the file may be another one: the log may have been put in the place of another.
         if !is_there() && !watching.wait(timeout)? {
             *watch = None;

@@ -36,13 +36,10 @@ impl Watching for RealWatch {
             Ok(_) => {}
             Err(errno) => return Err(errno.into()),
         }
-        let mut events = [MaybeUninit::uninit(); EVENT_BYTES];
-        loop {
-            match rustix::io::read(&self.0, &mut events[..]) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(true),
-                Err(errno) => return Err(errno.into()),
-            }
+        // One read takes them all: writes that follow each other are one event until it is taken.
+        match rustix::io::read(&self.0, &mut [MaybeUninit::uninit(); EVENT_BYTES][..]) {
+            Ok(_) | Err(Errno::INTR | Errno::AGAIN) => Ok(true),
+            Err(errno) => Err(errno.into()),
         }
     }
 }

@@ -77,6 +77,10 @@ impl Chaser {
         loop {
             let mut walk = segment.walk_from(self.position);
             self.read_file(&segment, &mut walk)?;
+            if tail.is_some_and(|tail| self.is_all(&segment, &tail)) {
+                self.publish();
+                return Ok(());
+            }
             let number = segment.head.number.saturating_add(1);
             let path = data_path(number, self.parameters.index_file_num_per_dir);
             let head = match read_head(&self.disk, &path) {
@@ -133,6 +137,12 @@ impl Chaser {
             self.position = walk.position;
         }
         Ok(())
+    }
+
+    /// Whether the writer has said that it is in this file, and that what was read is all: then no other file is looked at.
+    fn is_all(&self, segment: &Segment, tail: &Tail) -> bool {
+        let head = &segment.head;
+        (tail.log_id, tail.number, tail.next) == (head.log_id, head.number, self.next)
     }
 
     fn publish(&self) {

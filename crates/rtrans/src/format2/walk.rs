@@ -10,8 +10,12 @@ use crate::error::Error;
 use crate::frame::FRAME_HEAD_BYTES;
 use crate::outgoing::BATCH_HEAD_BYTES;
 
-/// Bytes that are read at a time, few enough to stay in the cache that is next to a core. Larger batches are read as wholes.
+/// Bytes that are read at a time at most, few enough to stay in the cache that is next to a core. Larger batches are read
+/// as wholes.
 const WINDOW_BYTES: u64 = 64 << 10;
+
+/// Bytes that are read first: who looks for what came last mostly finds one batch. They double with each reading.
+const FIRST_BYTES: u64 = 4 << 10;
 
 /// How much of a file is verified in the search behind one damaged place, in files of its length. Batches do not overlap,
 /// so that one is enough; heads that were made to overlap must not take for ever.
@@ -55,6 +59,8 @@ pub(crate) struct Walk<'a> {
     window: Vec<u8>,
     window_at: u64,
     window_len: usize,
+    /// How much is read next time, if no batch wants more.
+    ahead: u64,
 }
 
 impl<'a> Walk<'a> {
@@ -63,7 +69,8 @@ impl<'a> Walk<'a> {
         let block = u64::from(data_blk_size);
         let position = first_batch_at(data_blk_size);
         let generation = head.generation;
-        Walk { map, generation, block, position, window: Vec::new(), window_at: 0, window_len: 0 }
+        let (window, ahead) = (Vec::new(), FIRST_BYTES);
+        Walk { map, generation, block, position, window, window_at: 0, window_len: 0, ahead }
     }
 
     /// The next batch, if it is whole and has this number and this first record.
@@ -181,7 +188,8 @@ impl<'a> Walk<'a> {
     fn bytes(&mut self, position: u64, len: u64) -> Result<&[u8], Error> {
         let window_end = self.window_at.saturating_add(self.window_len as u64);
         if position < self.window_at || position.saturating_add(len) > window_end {
-            let wanted = len.max(WINDOW_BYTES).min(self.map.len().saturating_sub(position));
+            let wanted = len.max(self.ahead).min(self.map.len().saturating_sub(position));
+            self.ahead = self.ahead.saturating_mul(2).min(WINDOW_BYTES);
             let wanted = usize::try_from(wanted).unwrap_or(0);
             if self.window.len() < wanted {
                 self.window.resize(wanted, 0);
