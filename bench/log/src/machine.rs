@@ -29,6 +29,20 @@ pub(crate) fn space(dir: &Path) -> Outcome<(u64, u64)> {
     Ok((lengths, blocks))
 }
 
+/// Removes the files of more than a mebibyte from a directory, at any depth.
+pub(crate) fn remove_large(dir: &Path) -> Outcome<()> {
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if metadata.is_dir() {
+            remove_large(&entry.path())?;
+        } else if metadata.len() > 1 << 20 {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// How many files of a directory have names that begin so, at any depth.
 pub(crate) fn count_files(dir: &Path, prefix: &str) -> Outcome<usize> {
     let mut count = 0;

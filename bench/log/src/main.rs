@@ -49,5 +49,7 @@ fn log(arguments: &[String]) -> Outcome<()> {
         again.env(rivals::WALRUS_DIR, options.shared.dir.join("walrus")).env("WALRUS_QUIET", "1");
         return Err(again.exec().into());
     }
-    bench_kit::measure(&options.shared, |case, sheet| cases::run(case, &options, sheet))
+    let measured = bench_kit::measure(&options.shared, |case, sheet| cases::run(case, &options, sheet));
+    machine::remove_dir(&cases::aside(&options))?;
+    measured
 }

@@ -45,7 +45,7 @@ pub(crate) fn run(case: &str, options: &Options, sheet: &mut Sheet) -> Outcome<(
         other => Err(format!("there is no case {other}").into()),
     };
     if case != "clean" {
-        machine::remove_dir(&place(options))?;
+        put_aside(options)?;
     }
     result
 }
@@ -55,11 +55,30 @@ fn place(options: &Options) -> PathBuf {
     options.shared.dir.join("now")
 }
 
+/// Where they lie when they were measured, until all cases are over.
+///
+/// A file system that has just removed many files may take ten times as long to make new ones: that would be the next one's.
+pub(crate) fn aside(options: &Options) -> PathBuf {
+    options.shared.dir.join("aside")
+}
+
 /// An empty directory for the next contestant.
 fn fresh(options: &Options) -> Outcome<PathBuf> {
+    put_aside(options)?;
     let dir = place(options);
-    machine::fresh_dir(&dir)?;
+    std::fs::create_dir_all(&dir)?;
     Ok(dir)
+}
+
+/// Puts what a contestant has left aside. Large files are removed: they are few, and the disk is not for us alone.
+fn put_aside(options: &Options) -> Outcome<()> {
+    let dir = place(options);
+    if dir.exists() {
+        machine::remove_large(&dir)?;
+        std::fs::create_dir_all(aside(options))?;
+        std::fs::rename(dir, aside(options).join(machine::nanoseconds().to_string()))?;
+    }
+    Ok(())
 }
 
 /// Opens a contestant in an empty directory, measures something, and removes it.
@@ -73,7 +92,7 @@ fn with<T>(
     let mut peer = rival.open(&dir, purpose)?;
     let result = measure(peer.as_mut(), &dir);
     drop(peer);
-    machine::remove_dir(&dir)?;
+    put_aside(options)?;
     result
 }
 
