@@ -12,6 +12,7 @@ use std::time::Duration;
 use host::{Clock, CoreWait};
 
 use crate::chores::Chores;
+pub(crate) use crate::committer::CommitterSeat;
 use crate::error::Error;
 use crate::gather::Gather;
 use crate::helm::Helm;
@@ -21,18 +22,15 @@ use crate::metrics::Counters;
 use crate::options::Threads;
 use crate::options::{Level, Options, WhenFull};
 use crate::outgoing::Outgoing;
-pub(crate) use crate::queue::{CommitterSeat, Entry, ExpectLast, Place};
+pub(crate) use crate::queue::{Entry, ExpectLast, Place};
 use crate::queue::{Queue, Turn};
 use crate::round::{Outcome, Seat};
 use crate::signal::Signal;
 use crate::store::Store;
 use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use crate::sync::thread::{self, Thread};
+use crate::sync::thread::Thread;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 use crate::tail_page::TailPage;
-
-/// How long records may lie in memory before they are written, when nobody asks for them.
-const LINGER: Duration = Duration::from_millis(5);
 
 /// Buffers that are kept to be filled again.
 const BUFFERS_MAX: usize = 32;
@@ -503,7 +501,7 @@ impl Commit {
         // Behind the sync: it never promises too much.
         drop(self.tail.tell(&store.tail()));
         let chores = store.take_chores();
-        let error = error.map(poison);
+        let error = error.map(Error::poison);
         let mut queue = self.queue();
         queue.gather.note(seats.len(), synced);
         queue.helm = helm;
@@ -589,18 +587,7 @@ impl Commit {
     /// Lets a thread lead rounds that nobody waits for in a thread. It returns when the log is closed.
     pub(crate) fn serve(&self, seat: &Arc<CommitterSeat>) {
         self.counters.scheduling.get_or_init(|| self.options.scheduling.apply_here());
-        while !seat.is_done.load(Ordering::Acquire) {
-            if seat.is_appointed.swap(false, Ordering::AcqRel) {
-                self.lead_as_appointed();
-            } else if seat.is_lingering.swap(false, Ordering::AcqRel) {
-                thread::park_timeout(LINGER);
-                if self.is_pending.load(Ordering::Acquire) {
-                    self.lead_as_appointed();
-                }
-            } else {
-                thread::park();
-            }
-        }
+        seat.serve(|| self.lead_as_appointed(), || self.is_pending.load(Ordering::Acquire));
     }
 
     /// Has the thread that serves lead in place of callers, as if they were held up.
@@ -614,13 +601,5 @@ impl Commit {
         // A seat is made for one thread: it has none yet.
         drop(seat.thread.set(thread));
         self.queue().committer = Some(seat);
-    }
-}
-
-/// Every failure is final but those that left the log as it was: what reached the disk is not known any more.
-fn poison(error: Error) -> Error {
-    match error {
-        Error::Io(error) => Error::Poisoned(error),
-        other => other,
     }
 }

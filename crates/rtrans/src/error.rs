@@ -165,6 +165,14 @@ impl Error {
         }
     }
 
+    /// Every failure is final but those that left the log as it was: what reached the disk is not known any more.
+    pub(crate) fn poison(self) -> Error {
+        match self {
+            Error::Io(error) => Error::Poisoned(error),
+            other => other,
+        }
+    }
+
     /// The same error, of a step that must not be tried again: what it left behind is not known.
     pub(crate) fn unclean(self) -> Error {
         match self {

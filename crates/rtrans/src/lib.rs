@@ -35,6 +35,7 @@ mod checksum;
 mod chores;
 mod codec;
 mod commit;
+mod committer;
 mod consumer;
 mod consumer_name;
 mod control;

@@ -2,8 +2,9 @@
 //! Refuses to write, to wait and to wake: it is changed under one lock, in memory only.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
+use crate::committer::CommitterSeat;
 use crate::control::Control;
 use crate::error::Error;
 use crate::frame::Unframed;
@@ -14,8 +15,6 @@ use crate::options::{Level, Options};
 use crate::outgoing::Outgoing;
 use crate::round::{Round, Seat};
 use crate::store::Store;
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::thread::Thread;
 
 /// What callers share. The lock is held for memory work only.
 #[derive(Debug)]
@@ -61,36 +60,6 @@ pub(crate) enum Turn {
     Gathering,
     /// A visitor is at work, and may change which id is the next: nobody gets one until it is done.
     Visited,
-}
-
-/// What the committer is asked to do.
-#[derive(Debug, Default)]
-pub(crate) struct CommitterSeat {
-    /// Set before anybody else sees the seat.
-    pub(crate) thread: OnceLock<Thread>,
-    pub(crate) is_appointed: AtomicBool,
-    pub(crate) is_lingering: AtomicBool,
-    pub(crate) is_done: AtomicBool,
-}
-
-impl CommitterSeat {
-    pub(crate) fn appoint(&self) {
-        if !self.is_appointed.swap(true, Ordering::AcqRel) {
-            self.wake();
-        }
-    }
-
-    pub(crate) fn linger(&self) {
-        if !self.is_lingering.swap(true, Ordering::AcqRel) {
-            self.wake();
-        }
-    }
-
-    pub(crate) fn wake(&self) {
-        if let Some(thread) = self.thread.get() {
-            thread.unpark();
-        }
-    }
 }
 
 /// A place in a round.

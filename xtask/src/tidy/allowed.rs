@@ -248,9 +248,9 @@ pub(super) const ALLOWED: &[Allowed] = &[
         reason: "one flag that ends a follower, set once",
     },
     Allowed {
-        file: "crates/rtrans/src/queue.rs",
+        file: "crates/rtrans/src/committer.rs",
         kinds: &[Locks],
-        reason: "flags by which the committer is told what to do, beside the queue",
+        reason: "flags by which the committer is told what to do",
     },
     Allowed {
         file: "crates/rtrans/src/round.rs",
@@ -291,11 +291,6 @@ pub(super) const ALLOWED: &[Allowed] = &[
         file: "crates/rtrans/src/metrics.rs",
         kinds: &[Locks],
         reason: "counters that anybody may read",
-    },
-    Allowed {
-        file: "crates/rtrans/src/queue.rs",
-        kinds: &[Locks],
-        reason: "flags by which the committer is told what to do, beside the queue",
     },
     Allowed {
         file: "crates/rtrans/src/round.rs",
