@@ -96,15 +96,14 @@ impl Beside {
         timeout: Duration,
         is_there: impl Fn() -> bool,
     ) -> Result<(), Error> {
-        let watching = match watch {
-            // What came since the caller looked is told by it.
-            Some(watching) => watching,
-            // What came before it began is not: the caller looked too early.
-            None => {
-                let watching = watch.insert(self.watch()?);
-                self.refresh()?;
-                watching
-            }
+        let watching = if let Some(watching) = watch {
+            // It tells of what came since the caller looked.
+            watching
+        } else {
+            // It tells nothing of what came before it began: the caller looked too early.
+            let watching = watch.insert(self.watch()?);
+            self.refresh()?;
+            watching
         };
         // After a wait in vain the file may be another one: the log may have been put in the place of another.
         if !is_there() && !watching.wait(timeout)? {
