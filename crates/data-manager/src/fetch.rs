@@ -100,7 +100,7 @@ async fn attempt(job: &Job, pour: &mut Pour, crawl: &mut Crawl, fruitless: u32) 
     let lane = tokio::select! {
         biased;
         () = job.ending.cancelled() => return Err(DownloadError::cancelled()),
-        lane = enter(job, &source) => lane?,
+        lane = enter(job, (&source, pour.rest_bytes())) => lane?,
     };
     pour.settle(job, &source)?;
     let request = job.request(file, url, pour.next_range(job)?)?;
@@ -121,13 +121,13 @@ async fn attempt(job: &Job, pour: &mut Pour, crawl: &mut Crawl, fruitless: u32) 
 
 /// Waits for a lane. A chunk whose requests are all silent asks for nothing else until one of them has moved or ended: it
 /// would only be waited for in more places. Where most are silent, it asks for one thing first.
-async fn enter(job: &Job, source: &str) -> Result<Lane, DownloadError> {
+async fn enter(job: &Job, (source, bytes): (&str, u64)) -> Result<Lane, DownloadError> {
     let is_retry = job.attempts > 0;
     // One that has failed before may wait for long; its chunk's place is another's meanwhile.
     let _pausing = is_retry.then(|| job.pausing());
     loop {
         job.not_held(source).await;
-        let lane = job.shared.lanes.enter(job.turn(), source, is_retry).await?;
+        let lane = job.shared.lanes.enter(job.turn(), (source, bytes), is_retry).await?;
         if !job.is_held(source) {
             return Ok(lane);
         }

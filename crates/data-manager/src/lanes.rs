@@ -39,6 +39,11 @@ const RETRY_PART: u32 = 4;
 /// What may be asked for a second time while the first request is silent, in percent of all bytes that came in.
 const HEDGE_PERCENT: u64 = 3;
 
+/// A request that moves bytes all of its time. One that waits for its first byte for most of its time is a part of it, though
+/// no less than an eighth, in the count of those that fill the link.
+const FULL_LOAD: u32 = 1_024;
+const LOAD_MIN: u32 = FULL_LOAD / 8;
+
 /// What one request brings of a longer file.
 const RUN_BYTES: u64 = 16 << 20;
 
@@ -69,6 +74,8 @@ struct Inner {
     limits: Limits,
     /// Requests that count against the window.
     counted: u32,
+    /// The same by their loads, which is what the window limits.
+    load: u32,
     /// All requests, overdue ones included.
     open: u32,
     /// Those that count and have been answered.
@@ -90,6 +97,8 @@ struct Inner {
 #[derive(Debug)]
 struct Waiter {
     source: String,
+    /// What the request may bring at most.
+    bytes: u64,
     is_retry: bool,
     reply: oneshot::Sender<Result<Lane, DownloadError>>,
 }
@@ -116,6 +125,7 @@ pub(crate) struct Lane {
     source: String,
     number: u64,
     started: Duration,
+    load: u32,
     is_counted: bool,
     is_answered: bool,
     is_hedge: bool,
@@ -148,6 +158,7 @@ impl Lanes {
             window,
             limits,
             counted: 0,
+            load: 0,
             open: 0,
             moving: 0,
             waiting: BTreeMap::new(),
@@ -170,18 +181,18 @@ impl Lanes {
         self.shared.grant(inner);
     }
 
-    /// Waits for a lane to `source`. `is_retry` is whether the chunk that wants it has failed before.
+    /// Waits for a lane to `source` for a request for at most `bytes`. `is_retry` is whether the chunk that wants it has failed before.
     ///
     /// # Errors
     /// `Closed` with the time to wait, at once, when the source rests after too many failures.
     pub(crate) async fn enter(
         &self,
         turn: Turn,
-        source: &str,
+        (source, bytes): (&str, u64),
         is_retry: bool,
     ) -> Result<Lane, DownloadError> {
         let (reply, granted) = oneshot::channel();
-        let key = self.wait(turn, Waiter { source: source.to_string(), is_retry, reply });
+        let key = self.wait(turn, Waiter { source: source.to_string(), bytes, is_retry, reply });
         let leave = LeaveOnDrop { shared: &self.shared, key };
         let answer = granted.await;
         drop(leave);
@@ -194,7 +205,10 @@ impl Lanes {
     pub(crate) fn try_enter(&self, source: &str, bytes: u64, is_same: bool) -> Option<Lane> {
         let now = self.shared.clock.monotonic();
         let mut inner = self.shared.lock();
-        if !inner.waiting.is_empty() || !inner.has_room() || inner.counted >= inner.window.limit() {
+        if !inner.waiting.is_empty()
+            || !inner.has_room()
+            || inner.load >= inner.window.limit().saturating_mul(FULL_LOAD)
+        {
             return None;
         }
         if inner.is_source_full(source) || inner.source(source).health.may_start(now) != Verdict::Yes {
@@ -203,7 +217,7 @@ impl Lanes {
         if is_same && !inner.may_hedge(source) {
             return None;
         }
-        let mut lane = inner.open_lane(source, now, &self.shared);
+        let mut lane = inner.open_lane((source, bytes), now, &self.shared);
         if is_same {
             lane.is_hedge = true;
             inner.hedges += 1;
@@ -354,7 +368,7 @@ impl Inner {
                 self.ask_to_leave(|_| true);
                 break;
             }
-            if self.counted >= self.counted_max() {
+            if self.load >= self.load_max() {
                 self.window.is_short();
                 break;
             }
@@ -373,7 +387,7 @@ impl Inner {
             let verdict = self.source(&source).health.may_start(now);
             let Some(waiter) = self.waiting.remove(&key) else { break };
             let answer = match verdict {
-                Verdict::Yes | Verdict::Probe => Ok(self.open_lane(&source, now, shared)),
+                Verdict::Yes | Verdict::Probe => Ok(self.open_lane((&source, waiter.bytes), now, shared)),
                 Verdict::NotBefore(until) => Err(closed(&source, until.saturating_sub(now))),
             };
             granted.push((waiter.reply, answer));
@@ -386,9 +400,9 @@ impl Inner {
     }
 
     /// The window is for those that move bytes. As long as nothing does, twice as many may be asked for as are silent already.
-    fn counted_max(&self) -> u32 {
+    fn load_max(&self) -> u32 {
         let silent = if self.moving == 0 { self.open - self.counted } else { 0 };
-        self.window.limit().saturating_add(silent)
+        self.window.limit().saturating_add(silent).saturating_mul(FULL_LOAD)
     }
 
     fn is_source_full(&self, source: &str) -> bool {
@@ -421,9 +435,12 @@ impl Inner {
         })
     }
 
-    fn open_lane(&mut self, source: &str, now: Duration, shared: &Arc<Shared>) -> Lane {
-        self.source(source).open += 1;
+    fn open_lane(&mut self, (source, bytes): (&str, u64), now: Duration, shared: &Arc<Shared>) -> Lane {
+        let state = self.source(source);
+        state.open += 1;
+        let load = load(bytes, state.health.wait_bytes().unwrap_or(0));
         self.counted += 1;
+        self.load += load;
         self.open += 1;
         self.last_lane += 1;
         Lane {
@@ -431,6 +448,7 @@ impl Inner {
             source: source.to_string(),
             number: self.last_lane,
             started: now,
+            load,
             is_counted: true,
             is_answered: false,
             is_hedge: false,
@@ -472,6 +490,14 @@ impl SourceState {
     }
 }
 
+/// The part of its time for which a request for at most `bytes` moves them, where `wait_bytes` would have come in the wait for
+/// its first byte.
+fn load(bytes: u64, wait_bytes: u64) -> u32 {
+    let all = u128::from(bytes.max(1)) + u128::from(wait_bytes);
+    let part = u128::from(bytes.max(1)) * u128::from(FULL_LOAD) / all;
+    u32::try_from(part).unwrap_or(FULL_LOAD).clamp(LOAD_MIN, FULL_LOAD)
+}
+
 /// The same, where `wait_bytes` would have come in the wait for a first byte, and `idle` connections could share the file.
 fn run_bytes(rest: u64, wait_bytes: u64, idle: u32) -> u64 {
     let most = RUN_BYTES.max(wait_bytes.saturating_mul(RUN_WAITS));
@@ -493,6 +519,7 @@ impl Lane {
             let now = self.shared.clock.monotonic();
             let mut inner = self.shared.lock();
             inner.counted -= 1;
+            inner.load -= self.load;
             inner.moving -= u32::from(self.is_answered);
             if let Some(state) = inner.sources.get_mut(&self.source) {
                 if !self.is_answered {
@@ -541,6 +568,7 @@ impl Lane {
         let mut inner = self.shared.lock();
         if !std::mem::replace(&mut self.is_counted, true) {
             inner.counted += 1;
+            inner.load += self.load;
             inner.moving += u32::from(self.is_answered);
             if let Some(state) = inner.sources.get_mut(&self.source) {
                 state.overdue.remove(&(self.started, self.number));
@@ -563,7 +591,7 @@ impl Lane {
         let now = self.shared.clock.monotonic();
         let mut inner = self.shared.lock();
         inner.fetched_bytes = inner.fetched_bytes.saturating_add(bytes);
-        let moving = inner.counted;
+        let moving = inner.load.div_ceil(FULL_LOAD);
         if inner.window.on_bytes(now, bytes, moving) {
             self.shared.grant(inner);
         }
@@ -608,6 +636,7 @@ impl Drop for Lane {
         inner.open -= 1;
         if self.is_counted {
             inner.counted -= 1;
+            inner.load -= self.load;
             inner.moving -= u32::from(self.is_answered);
             inner.window.on_end();
         }

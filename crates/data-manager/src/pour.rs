@@ -117,6 +117,11 @@ impl Pour {
         self.end.map(|end| self.reached()..end)
     }
 
+    /// What the next request may bring at most, as far as is known.
+    pub(crate) fn rest_bytes(&self) -> u64 {
+        self.end.map_or(u64::MAX, |end| end.saturating_sub(self.reached()))
+    }
+
     /// Whether every byte of the run has come.
     pub(crate) fn is_full(&self) -> bool {
         self.end.is_some_and(|end| self.reached() >= end)

@@ -9,6 +9,9 @@ const FIRST: u32 = 8;
 /// The rate is judged over at least this long.
 const STEP: Duration = Duration::from_millis(100);
 
+/// The first requests become faster for so long, whatever the window is.
+const WARM: Duration = Duration::from_millis(250);
+
 /// A longer pause between bytes is no step: nobody asked for anything, or nobody answered.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -113,6 +116,9 @@ impl Window {
         let elapsed =
             self.step.since.map(|since| now.saturating_sub(since)).filter(|elapsed| *elapsed < PAUSE);
         let Some(elapsed) = elapsed else {
+            if self.best == 0 {
+                self.calm_until = now.saturating_add(WARM);
+            }
             // Whatever the time before the first bytes was spent on, it is no measure of the link.
             self.step = Step { since: Some(now), was_full: self.step.was_full, ..Step::default() };
             return false;
@@ -245,6 +251,19 @@ mod tests {
     }
 
     #[test]
+    fn what_the_first_requests_gain_while_they_begin_is_no_reason_for_more() {
+        // A link that eight fill, though they take 300 ms to be as fast as they can be.
+        let mut window = Window::new(256);
+        for (tick, rate) in [10_u64, 25, 40, 60, 60, 61, 60].into_iter().enumerate() {
+            window.is_short();
+            (0..8).for_each(|_| window.on_end());
+            let now = STEP * u32::try_from(tick + 1).unwrap();
+            window.on_bytes(now, rate * 100_000, window.limit());
+        }
+        assert_eq!(window.limit(), 8, "sixteen brought no more than eight");
+    }
+
+    #[test]
     fn a_link_that_more_requests_fill_gets_more() {
         let link = Link { each: 1_000_000, all: 100_000_000, ..LARGE };
         let limits = link.run(&mut Window::new(256), Duration::ZERO, 400);
@@ -255,10 +274,10 @@ mod tests {
 
     #[test]
     fn small_requests_have_the_window_they_need_within_half_a_second() {
-        // 64 KiB in 86 ms each.
-        let link = Link { each: 760_000, request_bytes: 64 << 10, ..LARGE };
+        // 64 KiB in 86 ms each. They wait for most of that, and eight have the place of one that does not.
+        let link = Link { each: 8 * 760_000, request_bytes: 64 << 10, ..LARGE };
         let limits = link.run(&mut Window::new(256), Duration::ZERO, 120);
-        let grown = limits.iter().position(|limit| *limit >= 80).expect("it grows");
+        let grown = limits.iter().position(|limit| 8 * *limit >= 80).expect("it grows");
         assert!(TICK * u32::try_from(grown).unwrap() <= Duration::from_millis(550), "{grown} ticks");
     }
 

@@ -21,7 +21,7 @@ fn turn(number: u8) -> Turn {
 
 /// A lane that is given out at once; `None` if it is not.
 async fn enter(lanes: &Lanes, number: u8, is_retry: bool) -> Option<Lane> {
-    let lane = lanes.enter(turn(number), SOURCE, is_retry);
+    let lane = lanes.enter(turn(number), (SOURCE, u64::MAX), is_retry);
     tokio::time::timeout(Duration::from_millis(1), lane).await.ok().map(|lane| lane.unwrap())
 }
 
@@ -172,4 +172,43 @@ async fn how_long_a_source_is_waited_for_is_known_from_its_first_body_on() {
         let run = lanes.run_bytes(SOURCE, 10_000 * MIB);
         assert!(known.contains(&run), "{run} after a wait of {wait_ms} ms");
     }
+}
+
+#[test]
+fn a_request_that_mostly_waits_is_an_eighth_of_one_that_moves_bytes_at_least() {
+    assert_eq!(load(MIB, 0), FULL_LOAD, "nothing is known of the source");
+    assert_eq!(load(MIB, MIB), FULL_LOAD / 2);
+    assert_eq!(load(u64::MAX, u64::MAX), FULL_LOAD / 2);
+    assert_eq!(load(1, MIB), FULL_LOAD / 8);
+    assert_eq!(load(0, 0), FULL_LOAD);
+}
+
+/// How many requests of so many bytes the window holds, once a source is known to be waited for as long as a MiB takes.
+async fn held(bytes: u64) -> usize {
+    let (lanes, clock) = lanes(256);
+    let mut known = enter(&lanes, 0, false).await.unwrap();
+    clock.advance(Duration::from_millis(100));
+    known.answered();
+    known.delivered(MIB, Duration::from_millis(100));
+    drop(known);
+    let mut open = Vec::new();
+    for number in 1..=200 {
+        let lane = lanes.enter(turn(number), (SOURCE, bytes), false);
+        let Ok(lane) = tokio::time::timeout(Duration::from_millis(1), lane).await else { break };
+        open.push(lane.unwrap());
+    }
+    let held = open.len();
+    // What was taken is given back in full, in whichever state it ends.
+    open.iter_mut().step_by(2).for_each(Lane::overdue);
+    open.iter_mut().step_by(4).for_each(Lane::answered);
+    drop(open);
+    assert_eq!(lanes.shared.lock().load, 0);
+    held
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_window_holds_more_requests_of_those_that_mostly_wait() {
+    assert_eq!(held(1_000 * MIB).await, 9, "a hair less than the whole of eight");
+    assert_eq!(held(MIB).await, 16);
+    assert_eq!(held(10_000).await, 64);
 }
