@@ -176,7 +176,10 @@ mod tests {
 
     #[test]
     fn the_time_without_a_core_is_told() {
-        let before = core_wait().unwrap();
+        let Some(before) = core_wait() else {
+            eprintln!("SKIPPED: this kernel does not count how long threads wait for a core");
+            return;
+        };
         let after = core_wait().unwrap();
         assert_eq!(after.0, before.0);
         assert!(after.1 >= before.1);
