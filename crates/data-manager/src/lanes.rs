@@ -498,7 +498,8 @@ fn load(bytes: u64, wait_bytes: u64) -> u32 {
     u32::try_from(part).unwrap_or(FULL_LOAD).clamp(LOAD_MIN, FULL_LOAD)
 }
 
-/// The same, where `wait_bytes` would have come in the wait for a first byte, and `idle` connections could share the file.
+/// How much a request is to bring of the next `rest` bytes of a file, where `wait_bytes` would have come in the wait for a first
+/// byte, and `idle` connections could share the file.
 fn run_bytes(rest: u64, wait_bytes: u64, idle: u32) -> u64 {
     let most = RUN_BYTES.max(wait_bytes.saturating_mul(RUN_WAITS));
     let least = RUN_BYTES.max(wait_bytes.saturating_mul(RUN_WAITS_IDLE));

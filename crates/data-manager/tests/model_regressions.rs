@@ -268,3 +268,19 @@ fn a_chunk_staged_where_a_sync_failed_moves_to_another_directory_and_leaves_noth
     assert_eq!(world.list(), [2, 4]);
     assert_eq!((staged(&world.sim), staged(&world.more[0])), (0, 0));
 }
+
+#[test]
+fn a_chunk_of_small_files_has_a_part_map_only_when_it_is_left_for_later() {
+    let mut world = World::started(9);
+    let maps = |world: &World| {
+        world.sim.trace().iter().filter(|line| line.contains("Create") && line.contains("_parts")).count()
+    };
+    world.fetch(1..4);
+    assert_eq!(maps(&world), 0, "nobody needs one");
+    world.source.set(4, Manner::Hangs);
+    world.call(|hold| hold.download_chunk(chunk(4, 0))).unwrap();
+    world.pass(MOMENT);
+    assert_eq!(maps(&world), 0);
+    world.restart();
+    assert_eq!(maps(&world), 1);
+}
