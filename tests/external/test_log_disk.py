@@ -98,6 +98,20 @@ def test_a_full_disk_is_told_with_its_own_code_and_the_work_goes_on_once_there_i
     assert log.check() == []
 
 
+@pytest.mark.parametrize("level", ["memory", "os", "disk"])
+@pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)
+def test_a_full_disk_leaves_the_first_records_of_the_input_and_no_later_ones(binary, small_tmpfs, parameters, level):
+    log = LogProgram(binary, small_tmpfs / "log")
+    log.run("init", *parameters)
+    wanted = [b"%d" % number for number in range(1, 400_001)]
+    full = log.run("append", "--durability", level, stdin=b"\n".join(wanted), code=7)
+    assert "go on behind it" in full.stderr, full.stderr
+    printed, records = ids_in(full.stdout), log.records()
+    assert printed == list(range(1, len(printed) + 1)), "an id was printed twice, or none"
+    assert records and records == wanted[: len(records)], "a later record took the place of one that found no room"
+    assert level == "memory" or len(printed) <= len(records)
+
+
 @pytest.mark.parametrize("when", [1, 2, 3, 5, 8])
 @pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)
 def test_a_failed_sync_poisons_the_log_and_no_id_is_printed_after_it(binary, place, strace, parameters, when):

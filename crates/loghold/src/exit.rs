@@ -136,17 +136,19 @@ impl From<rtrans::Error> for Failure {
         use rtrans::Error as Log;
         let message = error.to_string();
         let (exit, hint) = match &error {
-            Log::DiskFull(_) | Log::Full { .. } => {
-                (Exit::DiskFull, "what was printed is kept, and the same command works again")
-            }
+            Log::DiskFull(_) | Log::Full { .. } => (
+                Exit::DiskFull,
+                "what is in the log is kept: trims, and everything that only reads, work as before",
+            ),
             Log::Locked { .. } => (Exit::Locked, "end the other process, or read the log beside it"),
             Log::NotALog { .. } => {
                 (Exit::NotFound, "create one with `loghold log init`, or `append --create`")
             }
             Log::Corrupt(_) => (Exit::Corrupt, "run `loghold log check`"),
-            Log::Poisoned(_) => {
-                (Exit::Error, "ids that were printed are safe; mend the disk and run it again")
-            }
+            Log::Poisoned(_) => (
+                Exit::Error,
+                "ids that were printed are safe; mend the disk, and go on behind the last record (`loghold log ls`)",
+            ),
             Log::Trimmed { .. } | Log::BeyondEnd { .. } | Log::RolledBack { .. } => (Exit::NotFound, ""),
             Log::Io(error) if error.kind() == std::io::ErrorKind::NotFound => (Exit::NotFound, ""),
             Log::BadParameters { .. }

@@ -11,6 +11,9 @@ use crate::options::Level;
 
 /// An append on its way. Tickets of one producer are fulfilled in order.
 ///
+/// One that fails for want of room leaves its id to the next append, and those may find room again: where a record must not
+/// be passed over, each names the one before by [`Batch::expect_last`](crate::Batch::expect_last).
+///
 /// With the feature `async` it is a future as well, of any runtime.
 ///
 /// ```

@@ -3,7 +3,7 @@
 
 use host::Clock;
 use host::sim::{Fault, ManualClock, SimDisk, Times};
-use rtrans::{Error, Level, Log, Reader, Retention, TransId, TypeNo, check_on};
+use rtrans::{Batch, Error, Level, Log, Options, Reader, Retention, TransId, TypeNo, check_on};
 
 use crate::kit::{id, small};
 
@@ -126,6 +126,35 @@ fn a_sync_tells_of_records_in_memory_that_a_full_disk_has_taken() {
     sim.capacity(0);
     fill(&log, Level::Memory, 1, 30_000);
     assert!(matches!(log.sync(), Err(Error::DiskFull(_))), "it is not durable");
+}
+
+#[test]
+fn a_full_disk_that_takes_records_of_tickets_from_memory_is_told_to_the_next_append() {
+    for in_batches in [false, true] {
+        let sim = SimDisk::new(1);
+        let options = Options { level: Level::Memory, ..small(0) };
+        let log = Log::open_on(&sim.disk(), &Clock::system(), options).unwrap();
+        let put = |byte: u8| {
+            let bytes = vec![byte; 30_000];
+            let ticket = if in_batches {
+                log.append_batch_async(&Batch::new().push(TypeNo(1), &bytes))
+            } else {
+                log.append_async(TypeNo(1), &bytes)
+            };
+            ticket.map(|ticket| ticket.wait().unwrap().reached)
+        };
+        assert_eq!(put(1).unwrap(), Level::Memory);
+        log.sync().unwrap();
+        sim.capacity(0);
+        assert_eq!(put(2).unwrap(), Level::Memory);
+        // Readers have it written, and find no room.
+        assert_eq!(log.read(id(2)).unwrap(), None);
+        sim.capacity(1 << 30);
+        assert!(matches!(put(3), Err(Error::DiskFull(_))), "it would take the lost record's place");
+        assert_eq!(put(4).unwrap(), Level::Memory);
+        log.sync().unwrap();
+        assert_eq!(log.read(id(2)).unwrap().unwrap().bytes[0], 4);
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 
-use rtrans::{Log, Options, Scheduling, Ticket, TypeNo};
+use rtrans::{Batch, Log, Options, Scheduling, Ticket, TypeNo};
 
 use crate::args::OutputFormat;
 use crate::args::log::AppendArguments;
@@ -51,9 +51,19 @@ pub(crate) fn run(context: &Context, arguments: AppendArguments) -> Outcome<Exit
     printer.finish()?;
     // Also what was not waited for. The thread that reads may still stand at stdin; its appends are refused from here on.
     let closed = log.close();
-    let exit = ended?;
-    closed?;
+    let exit = ended.map_err(go_on_behind)?;
+    closed.map_err(|error| go_on_behind(error.into()))?;
     Ok(exit)
+}
+
+/// Ids that were not printed may be there all the same: running the same command again is not the way to go on.
+fn go_on_behind(failure: Failure) -> Failure {
+    match failure.exit {
+        Exit::DiskFull => failure.hint(
+            "ids that were printed are kept, and some behind them may be: `loghold log ls` tells the last one, go on behind it",
+        ),
+        _ => failure,
+    }
 }
 
 /// Reads and appends beside the printing: what comes while a sync is under way goes into the next one.
@@ -64,8 +74,14 @@ fn read_in_a_thread(
 ) -> Outcome<()> {
     let work = move || {
         scheduling.apply_here();
+        let mut before = None;
         let read = each_record(source, |bytes| {
-            let ticket = log.append_async(type_no, bytes)?;
+            // Behind the record before, or not at all: when the disk is full only for a while, what comes later must not
+            // take the place of what found no room.
+            let batch = Batch::new().push(type_no, bytes);
+            let batch = if before.is_some() { batch.expect_last(before) } else { batch };
+            let ticket = log.append_batch_async(&batch)?;
+            before = ticket.id();
             // When nobody listens any more, the command is over.
             Ok(sender.send(Event::Appended(ticket, bytes.len())).map_or(Go::Stop, |()| Go::On))
         });
