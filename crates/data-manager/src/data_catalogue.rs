@@ -31,7 +31,7 @@ use crate::event::{Events, Watch};
 use crate::lease::{Lease, LeaseStatus, milliseconds_of};
 use crate::record::Record;
 use crate::snapshot::{Published, RangeView, Snapshot};
-use crate::status::{ChunkProgress, ChunkStatus, PinStatus, Totals};
+use crate::status::{ChunkProgress, ChunkStatus, DataDirStatus, PinStatus, Totals};
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
@@ -354,6 +354,10 @@ impl DataCatalogue {
 
     pub(crate) fn totals(&self) -> Totals {
         self.lock().totals()
+    }
+
+    pub(crate) fn data_dirs(&self) -> Vec<DataDirStatus> {
+        self.lock().data_dirs()
     }
 
     pub(crate) fn pins(&self) -> Vec<PinStatus> {

@@ -30,7 +30,7 @@ use crate::publisher::Publisher;
 use crate::snapshot::RangeView;
 use crate::sources::Sources;
 use crate::staging;
-use crate::status::{ChunkProgress, ChunkStatus, PinStatus, SourceStatus, Totals};
+use crate::status::{ChunkProgress, ChunkStatus, DataDirStatus, PinStatus, SourceStatus, Totals};
 use crate::tasks_manager::{Rounds, TasksManager};
 use crate::verify::{self, Verification, Verify};
 
@@ -372,13 +372,18 @@ impl DataManagerImpl {
         self.inner.shared.lanes.sources()
     }
 
+    /// How each data directory does: what it holds, what is free, and why downloads into it wait.
+    pub fn data_dirs(&self) -> Vec<DataDirStatus> {
+        self.inner.catalogue.data_dirs()
+    }
+
     /// Every pinned chunk, those that wait to be removed first. A pin that is old may be one that leaked.
     pub fn pins(&self) -> Vec<PinStatus> {
         self.inner.catalogue.pins()
     }
 
-    /// Reads chunks and compares their digests with those of what was published. Damaged ones are hidden, put aside, and
-    /// fetched anew where their source is known.
+    /// Reads chunks and compares their digests, or only their lengths, with those of what was published. Damaged ones are
+    /// hidden, put aside, and fetched anew where their source is known: where the record of their digests can be read.
     ///
     /// # Errors
     /// `Closed`.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use crate::cancel::Cancel;
+use crate::data_chunk::hex_id;
 use crate::data_source::{SourceErrorKind, redacted};
 use crate::digest::SEGMENT_BYTES;
 use crate::download_error::{DownloadError, DownloadErrorKind};
@@ -144,22 +145,31 @@ async fn verify_resumed(job: &Arc<Job>) -> Result<(), DownloadError> {
 /// Checks a complete file against the digests that the descriptor gives.
 async fn verify(job: &Arc<Job>, file: usize) -> Result<(), DownloadError> {
     let spec = job.file(file)?;
-    let damaged = |what: &str| {
-        let message = format!("{}: its {what} is not the one in the descriptor", redacted(&spec.url));
+    let damaged = |what: &str, found: Option<[u8; 32]>, wanted: [u8; 32]| {
+        let found = found.map_or("not known".to_string(), |found| hex(&found));
+        let (url, wanted) = (redacted(&spec.url), hex(&wanted));
+        let message = format!("{url}: its {what} digest is {found}, and the descriptor says {wanted}");
         DownloadError::new(DownloadErrorKind::Damaged, message)
     };
-    if let Some(wanted) = spec.blake3
-        && job.plan(file, |plan| plan.digest())? != Some(wanted)
-    {
-        return Err(damaged("BLAKE3 digest"));
+    if let Some(wanted) = spec.blake3 {
+        let found = job.plan(file, |plan| plan.digest())?;
+        if found != Some(wanted) {
+            return Err(damaged("BLAKE3", found, wanted));
+        }
     }
     if let Some(wanted) = spec.sha256 {
         let total = job.plan(file, |plan| plan.total())?.unwrap_or_default();
-        if sha256_of(job, file, total).await? != wanted {
-            return Err(damaged("SHA-256 digest"));
+        let found = sha256_of(job, file, total).await?;
+        if found != wanted {
+            return Err(damaged("SHA-256", Some(found), wanted));
         }
     }
     Ok(())
+}
+
+/// As descriptors write it.
+fn hex(digest: &[u8; 32]) -> String {
+    hex_id(digest).trim_start_matches("0x").to_string()
 }
 
 /// Nothing of this file is worth keeping.

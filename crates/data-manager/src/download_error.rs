@@ -11,6 +11,10 @@ use crate::status::FailureKind;
 /// No chunk is tried again sooner than this after a failure.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 
+/// After so many tries in a row that brought other bytes than the descriptor names, each of them several times, it is the
+/// descriptor that is wrong, or the object: the next ones are minutes apart.
+const DAMAGED_QUICK_MAX: u32 = 4;
+
 /// Why a try ended.
 #[derive(Debug, Clone)]
 pub(crate) struct DownloadError {
@@ -88,7 +92,7 @@ impl DownloadError {
     ///
     /// The delay doubles from try to try and is spread over its upper half by `random`, so that chunks that failed
     /// together do not come back together.
-    pub(crate) fn backoff(&self, attempts: u32, random: u64) -> Option<Duration> {
+    pub(crate) fn backoff(&self, mut attempts: u32, random: u64) -> Option<Duration> {
         let (first_ms, longest_ms) = match self.kind {
             DownloadErrorKind::Source(_) | DownloadErrorKind::TooSlow | DownloadErrorKind::WholeOnly => {
                 let kind = self.source_kind().unwrap_or(SourceErrorKind::Transient);
@@ -97,6 +101,10 @@ impl DownloadError {
             }
             DownloadErrorKind::Cancelled => (0, 0),
             DownloadErrorKind::Closed => return Some(self.retry_after.unwrap_or_default().max(PAUSE_MIN)),
+            DownloadErrorKind::Damaged if attempts > DAMAGED_QUICK_MAX => {
+                attempts -= DAMAGED_QUICK_MAX;
+                (60_000, 600_000)
+            }
             DownloadErrorKind::Damaged => (200, 600_000),
             DownloadErrorKind::NoRoom => (10_000, 10_000),
             DownloadErrorKind::Disk | DownloadErrorKind::Panicked => (5_000, 300_000),
@@ -154,5 +162,18 @@ impl From<SourceError> for DownloadError {
 impl fmt::Display for DownloadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_that_stay_wrong_are_asked_for_quickly_at_first_and_slowly_from_then_on() {
+        let error = DownloadError::new(DownloadErrorKind::Damaged, "other bytes");
+        let delays_ms: Vec<u128> =
+            (1..=9).map(|attempts| error.backoff(attempts, 0).unwrap().as_millis()).collect();
+        assert_eq!(delays_ms, [200, 400, 800, 1_600, 60_000, 120_000, 240_000, 480_000, 600_000]);
     }
 }

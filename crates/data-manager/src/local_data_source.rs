@@ -52,7 +52,14 @@ impl LocalDataSource {
         let lock = disk.lock(Path::new(layout::LOCK)).map_err(|error| lock_error(&shown, error))?;
         let failed = |error| Error::io(format!("opening the data directory {shown}"), error);
         for name in [layout::STAGING, layout::TRASH, layout::QUARANTINE, layout::CATALOGUE, layout::LEASES] {
-            disk.create_dir_all(Path::new(name)).map_err(failed)?;
+            disk.create_dir_all(Path::new(name)).map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => {
+                    let what =
+                        format!("opening the data directory {shown}: {name} is there and is no directory");
+                    Error::io(what, error)
+                }
+                _ => failed(error),
+            })?;
         }
         let found_aside = last_aside(&disk).map_err(failed)?;
         let source = LocalDataSource {
@@ -285,12 +292,19 @@ pub(crate) fn chunk_path(record: &Record) -> PathBuf {
     }
 }
 
+/// Whether an error says that nothing of ours is at a path. Behind a symbolic link, which makes a path invalid, nothing is.
 pub(crate) fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+    use io::ErrorKind::{InvalidInput, NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory | InvalidInput)
 }
 
 fn lock_error(shown: &str, error: LockError) -> Error {
     match error {
+        LockError::Held { pid } if pid == Some(std::process::id()) => {
+            let pid = std::process::id();
+            let message = format!("the data directory {shown} is open in this process ({pid}) already");
+            Error::new(ErrorKind::Locked, message)
+        }
         LockError::Held { pid } => {
             let owner = pid.map_or("another process".to_string(), |pid| format!("process {pid}"));
             let message = format!(

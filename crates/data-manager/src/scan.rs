@@ -97,11 +97,14 @@ const EIO: i32 = 5;
 /// Whether an error met while looking at a chunk is the chunk's own: something of it is missing, is not what it should
 /// be, or cannot be read from the device. Any other may pass, and condemns nothing.
 pub(crate) fn is_damage(error: &io::Error) -> bool {
-    use io::ErrorKind::{InvalidData, IsADirectory, NotADirectory, NotFound, UnexpectedEof};
+    use io::ErrorKind::{InvalidData, InvalidInput, IsADirectory, NotADirectory, NotFound, UnexpectedEof};
     // The disk's errors name the path; the operating system's own is their cause.
     let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>()).unwrap_or(error);
-    matches!(error.kind(), InvalidData | IsADirectory | NotADirectory | NotFound | UnexpectedEof)
-        || cause.raw_os_error() == Some(EIO)
+    // Input that is not valid is a path with a symbolic link on it: what lies behind that is no chunk of ours.
+    matches!(
+        error.kind(),
+        InvalidData | InvalidInput | IsADirectory | NotADirectory | NotFound | UnexpectedEof
+    ) || cause.raw_os_error() == Some(EIO)
 }
 
 fn look_at_own(disk: &Disk, dir: u16, path: &Path, key: ChunkKey) -> io::Result<Record> {

@@ -134,6 +134,23 @@ pub struct Totals {
     pub connections: u64,
 }
 
+/// How a data directory does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataDirStatus {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Bytes of its visible chunks.
+    pub ready_bytes: u64,
+    /// Bytes of parts of chunks that are being fetched, or were.
+    pub staged_bytes: u64,
+    /// What the file system last said is free.
+    pub free_bytes: u64,
+    /// Why downloads into it wait, if they do.
+    pub paused: Option<String>,
+    /// Whether only a new start helps, as a sync failed.
+    pub until_restart: bool,
+}
+
 /// How a source does.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceStatus {

@@ -22,6 +22,9 @@ const SPACE_AGE: Duration = Duration::from_millis(100);
 /// Threads that may be waiting for a disk at once.
 const BLOCKING_THREADS_MAX: usize = 32;
 
+/// File handles that a runtime takes when it starts, and some more.
+const RUNTIME_HANDLES: usize = 16;
+
 /// How long `close` waits for what is under way.
 const CLOSE_TIME: Duration = Duration::from_secs(10);
 
@@ -50,12 +53,14 @@ pub(crate) struct Rounds {
 impl TasksManager {
     /// A pool of its own.
     pub(crate) fn new(bell: Arc<Bell>) -> Result<TasksManager> {
+        let failed = |error| Error::io("starting the threads of the tasks manager", error);
+        host::expect_handles(RUNTIME_HANDLES).map_err(failed)?;
         let runtime = Builder::new_multi_thread()
             .enable_all()
             .thread_name("data-manager")
             .max_blocking_threads(BLOCKING_THREADS_MAX)
             .build()
-            .map_err(|error| Error::io("starting the threads of the tasks manager", error))?;
+            .map_err(failed)?;
         let handle = runtime.handle().clone();
         Ok(TasksManager::with(Some(runtime), handle, bell))
     }

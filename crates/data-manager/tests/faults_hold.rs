@@ -12,7 +12,7 @@ use data_manager::data_manager::{DataManagerImpl, Parts};
 use data_manager::error::ErrorKind;
 use data_manager::event::Event;
 use data_manager::options::DataDir;
-use data_manager::verify::Verify;
+use data_manager::verify::{Depth, Verify};
 use fixture::{DATASET, PATIENCE, Said, Stock, World, assert_nothing_wrong, expect_event, stocked, wide_id};
 use origin::{Fault, Link, Plan, Site};
 
@@ -123,13 +123,16 @@ fn a_full_directory_pauses_and_goes_on_when_a_chunk_is_deleted() {
     hold.download_chunk(stock[2].chunk(&world.origin, Said::Size)).unwrap();
     let paused = expect_event(&mut watch, "the pause", |event| matches!(event, Event::Paused { .. }));
     let Event::Paused { reason, .. } = paused else { unreachable!() };
-    assert!(reason.contains("2500000"), "{reason}");
+    assert!(reason.contains("may hold 2.3 MiB"), "{reason}");
+    let status = hold.data_dirs().remove(0);
+    assert_eq!((status.ready_bytes, status.paused, status.until_restart), (2_000_000, Some(reason), false));
     let failed = expect_event(&mut watch, "the failure", |event| matches!(event, Event::Failed { .. }));
     let Event::Failed { reason, .. } = failed else { unreachable!() };
-    assert!(reason.contains("no room for 1000000 bytes"), "{reason}");
+    assert!(reason.contains("no room for 976.5 KiB"), "{reason}");
     assert!(hold.status(stock[2].id()).unwrap().last_error.unwrap().contains("no room"));
     hold.delete_chunk(stock[0].id());
     expect_event(&mut watch, "the end of the pause", |event| matches!(event, Event::Resumed(_)));
+    assert_eq!(hold.data_dirs()[0].paused, None);
     hold.wait_chunk(stock[2].id(), Duration::from_secs(5)).unwrap();
     assert_nothing_wrong(&hold, &stock);
 }
@@ -303,6 +306,58 @@ fn damage_on_disk_is_found_by_verify_and_healed() {
     hold.wait_chunk(stock[1].id(), PATIENCE).unwrap();
     assert_nothing_wrong(&hold, &stock);
     assert_eq!(hold.list_chunks().len(), 3);
+}
+
+#[test]
+fn a_link_in_the_place_of_a_chunk_is_damage_and_what_it_leads_to_is_left_alone() {
+    let stock: Vec<Stock> = (1..=2).map(small).collect();
+    let world = stocked(&stock);
+    let hold = world.open();
+    for each in &stock {
+        hold.download_chunk(each.chunk(&world.origin, Said::Size)).unwrap();
+        hold.wait_chunk(each.id(), PATIENCE).unwrap();
+    }
+    let path = hold.get_chunk(stock[0].id()).unwrap().path().to_path_buf();
+    hold.close();
+    drop(hold);
+    let outside = world.path().join("outside");
+    std::fs::rename(&path, &outside).unwrap();
+    std::os::unix::fs::symlink(&outside, &path).unwrap();
+    let hold = world.open();
+    let report = hold.verify(Verify { depth: Depth::Lengths, ..Verify::default() }).unwrap().wait().unwrap();
+    assert!(report.damaged.len() <= 1, "the look after the start may have been first: {report:?}");
+    hold.wait_gone(stock[0].id(), PATIENCE).unwrap();
+    assert_eq!(hold.list_chunks(), [stock[1].id()]);
+    assert!(outside.join("a.parquet").exists() && !path.exists());
+}
+
+#[test]
+fn a_link_above_chunks_keeps_no_hold_from_starting_and_no_deletion_from_ending() {
+    let stock: Vec<Stock> = (1..=2).map(small).collect();
+    let world = stocked(&stock);
+    let hold = world.open();
+    for each in &stock {
+        hold.download_chunk(each.chunk(&world.origin, Said::Size)).unwrap();
+        hold.wait_chunk(each.id(), PATIENCE).unwrap();
+    }
+    let pin = hold.get_chunk(stock[0].id()).unwrap();
+    hold.delete_chunk(stock[0].id());
+    hold.close();
+    drop(hold);
+    // The dataset's directory, which is three levels up.
+    let dataset = pin.path().ancestors().nth(3).unwrap().to_path_buf();
+    let outside = world.path().join("outside");
+    std::fs::rename(&dataset, &outside).unwrap();
+    std::os::unix::fs::symlink(&outside, &dataset).unwrap();
+    let hold = world.open();
+    hold.delete_chunk(stock[1].id());
+    for each in &stock {
+        hold.wait_gone(each.id(), PATIENCE).unwrap();
+    }
+    hold.close();
+    drop(hold);
+    assert_eq!(world.open().list_chunks(), [[0; 32]; 0]);
+    assert_eq!(std::fs::read_dir(&outside).unwrap().count(), 2, "what the link leads to is not ours");
 }
 
 #[test]

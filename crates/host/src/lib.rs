@@ -7,6 +7,7 @@
 //! | [`DirLock`] | one owner of a directory at a time; a dead owner's lock needs no removal |
 //! | [`Map`], [`Watch`] | a file's bytes without a system call each; a wake-up when another process writes a file |
 //! | [`Scheduling`], [`CoreWait`] | how soon the calling thread runs when the cores are busy, and how long it did not |
+//! | [`expect_handles`] | whether the process may open some more files |
 //! | [`Clock`] | monotonic time, a cheap coarse time for statistics, and wall time |
 //! | [`sim::SimDisk`], [`sim::ManualClock`] | the twins: power cuts, torn writes, failing calls, a clock moved by hand |
 //!
@@ -31,6 +32,7 @@ compile_error!("host uses Linux system calls (openat2, renameat2, syncfs); no ot
 mod clock;
 mod disk;
 mod file;
+mod handles;
 mod lock;
 mod map;
 mod media;
@@ -44,6 +46,7 @@ mod watch;
 pub use clock::{Clock, TimeSource};
 pub use disk::{Disk, Entry, Kind, Space, Stat, lacks_handles};
 pub use file::File;
+pub use handles::expect_handles;
 pub use lock::{DirLock, LockError};
 pub use map::Map;
 pub use publish::is_unpublished;

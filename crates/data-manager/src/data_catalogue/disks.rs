@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::data_catalogue::effects::Effects;
 use crate::event::Event;
+use crate::status::DataDirStatus;
 
 /// The room of all data directories.
 #[derive(Debug)]
@@ -42,7 +43,8 @@ pub(crate) struct Room {
     promised_bytes: u64,
     /// Set when a sync failed: nothing can be acknowledged there until the next start.
     poison: Option<String>,
-    is_paused: bool,
+    /// Why downloads into it wait.
+    paused: Option<String>,
 }
 
 impl Room {
@@ -56,7 +58,7 @@ impl Room {
             reserved_bytes: 0,
             promised_bytes: 0,
             poison: None,
-            is_paused: false,
+            paused: None,
         }
     }
 
@@ -104,6 +106,19 @@ impl Disks {
         self.rooms.get(usize::from(dir)).is_some_and(|room| room.poison.is_some())
     }
 
+    /// How each directory does.
+    pub(crate) fn statuses(&self) -> Vec<DataDirStatus> {
+        let status = |room: &Room| DataDirStatus {
+            path: room.path.clone(),
+            ready_bytes: room.ready_bytes,
+            staged_bytes: room.staged_bytes,
+            free_bytes: room.free_bytes,
+            paused: room.poison.clone().or_else(|| room.paused.clone()),
+            until_restart: room.poison.is_some(),
+        };
+        self.rooms.iter().map(status).collect()
+    }
+
     /// The directory for a download of `bytes` more, or why there is none.
     ///
     /// Staged parts are continued where they are; other chunks go where there is the most room.
@@ -123,13 +138,23 @@ impl Disks {
         let chosen = staged.or_else(|| if staged_dir.is_some() { None } else { widest() });
         if let Some(dir) = chosen {
             if let Some(room) = self.rooms.get_mut(usize::from(dir))
-                && std::mem::take(&mut room.is_paused)
+                && room.paused.take().is_some()
             {
                 effects.events.push(Event::Resumed(room.path.clone()));
             }
             return Ok(dir);
         }
         Err(self.refuse(staged_dir, bytes, effects))
+    }
+
+    /// Whether a directory lacks room for the `rest` of what is staged there, and another has it for the `whole`.
+    pub(crate) fn is_better_elsewhere(&self, staged_dir: u16, rest: u64, whole: u64) -> bool {
+        let floor = self.free_bytes_min;
+        let has_room = |room: &Room, bytes| room.poison.is_none() && room.available(floor) >= bytes;
+        let rooms = || self.rooms.iter().enumerate();
+        let is_here = |dir: usize| dir == usize::from(staged_dir);
+        rooms().any(|(dir, room)| is_here(dir) && !has_room(room, rest))
+            && rooms().any(|(dir, room)| !is_here(dir) && has_room(room, whole))
     }
 
     fn refuse(&mut self, staged_dir: Option<u16>, bytes: u64, effects: &mut Effects) -> String {
@@ -144,21 +169,22 @@ impl Disks {
                     format!("{} takes no more writes until restarted: {reason}", room.path.display())
                 }
                 None => format!(
-                    "{} has {} bytes free, of which {} are promised to running downloads and {floor} are kept free{}",
+                    "{} has {} free, of which {} are promised to running downloads and {} are kept free{}",
                     room.path.display(),
-                    room.free_bytes,
-                    room.reserved_bytes,
+                    shown(room.free_bytes),
+                    shown(room.reserved_bytes),
+                    shown(floor),
                     room.bytes_max
-                        .map_or(String::new(), |max| format!(", and may hold {max} bytes of chunks")),
+                        .map_or(String::new(), |max| format!(", and may hold {} of chunks", shown(max))),
                 ),
             };
-            if !std::mem::replace(&mut room.is_paused, true) {
+            if room.paused.replace(reason.clone()).is_none() {
                 let (data_dir, reason) = (room.path.clone(), reason.clone());
                 effects.events.push(Event::Paused { data_dir, reason, until_restart: false });
             }
             reasons.push(reason);
         }
-        format!("no room for {bytes} bytes: {}", reasons.join("; "))
+        format!("no room for {}: {}", shown(bytes), reasons.join("; "))
     }
 
     /// Sets room aside for a download until it is released.
@@ -219,5 +245,32 @@ impl Disks {
         if let Some(room) = self.rooms.get_mut(usize::from(dir)) {
             room.staged_bytes = room.staged_bytes.saturating_add(after).saturating_sub(before);
         }
+    }
+}
+
+/// Bytes as people read them, such as `1.5 GiB`.
+fn shown(bytes: u64) -> String {
+    const UNITS: [(&str, u32); 4] = [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    for (unit, shift) in UNITS {
+        let whole = bytes >> shift;
+        if whole > 0 {
+            let tenths = ((bytes >> (shift - 10)) & 1_023) * 10 / 1_024;
+            return format!("{whole}.{tenths} {unit}");
+        }
+    }
+    format!("{bytes} bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_shown_in_the_unit_that_people_read() {
+        let texts = [0, 1_023, 1_024, 62_771_200, 3 << 29, u64::MAX].map(shown);
+        assert_eq!(
+            texts,
+            ["0 bytes", "1023 bytes", "1.0 KiB", "59.8 MiB", "1.5 GiB", "16777215.9 TiB"].map(String::from)
+        );
     }
 }

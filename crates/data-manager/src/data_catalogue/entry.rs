@@ -45,6 +45,8 @@ pub(crate) struct Entry {
     pub(crate) not_before: Duration,
     /// The data directory that holds its staged parts, if there are any, and how many bytes of it are staged.
     pub(crate) staged: Option<(u16, u64)>,
+    /// Bytes in all that a try has found no room for, where the descriptor does not say how many there are.
+    pub(crate) needed_bytes: Option<u64>,
 }
 
 /// What an id must keep meaning as long as anything of the chunk is here.
@@ -91,6 +93,7 @@ impl Entry {
             arrived: now,
             not_before: Duration::ZERO,
             staged: None,
+            needed_bytes: None,
         }
     }
 

@@ -12,7 +12,7 @@ use crate::data_catalogue::state::State;
 use crate::data_chunk::{BlockRange, ChunkId, DatasetId};
 use crate::data_source::redacted;
 use crate::record::Record;
-use crate::status::{ChunkProgress, ChunkState, ChunkStatus, PinStatus, Totals};
+use crate::status::{ChunkProgress, ChunkState, ChunkStatus, DataDirStatus, PinStatus, Totals};
 
 impl State {
     /// All chunks for which `which` holds, those on their way first.
@@ -90,6 +90,11 @@ impl State {
             panics: self.counters.panics,
             ..Totals::default()
         }
+    }
+
+    /// How each data directory does.
+    pub(crate) fn data_dirs(&self) -> Vec<DataDirStatus> {
+        self.disks.statuses()
     }
 
     /// Every chunk that is pinned now.

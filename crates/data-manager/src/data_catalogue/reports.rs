@@ -60,8 +60,11 @@ impl State {
         bytes: u64,
         effects: &mut Effects,
     ) -> Result<(), String> {
-        let staged = self.entries.get(&id).and_then(|entry| entry.staged).map_or(0, |(_, staged)| staged);
-        self.disks.grow(task, bytes.saturating_sub(staged), effects)
+        let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
+        let staged = entry.staged.map_or(0, |(_, staged)| staged);
+        let grown = self.disks.grow(task, bytes.saturating_sub(staged), effects);
+        entry.needed_bytes = grown.is_err().then_some(bytes);
+        grown
     }
 
     /// A download ended without a chunk. `staged_bytes` is what it left in staging; `None` if nothing, not even a directory.
@@ -115,7 +118,9 @@ impl State {
         if is_failure {
             effects.events.push(Event::Failed { id, reason: error.message.clone(), next_try: delay });
         }
-        if error.kind != DownloadErrorKind::Cancelled {
+        // That a source is left alone says nothing of why: what failed before does.
+        let is_told = error.kind == DownloadErrorKind::Closed && entry.error.is_some();
+        if error.kind != DownloadErrorKind::Cancelled && !is_told {
             entry.error = Some(error);
         }
     }

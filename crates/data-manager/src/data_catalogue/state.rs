@@ -450,7 +450,7 @@ impl State {
             let task = self.next_task();
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             let Some(wanted) = entry.wanted.clone() else { continue };
-            let bytes = wanted.bytes().unwrap_or(FIRST_ROOM_BYTES);
+            let bytes = wanted.bytes().or(entry.needed_bytes).unwrap_or(FIRST_ROOM_BYTES);
             if let Some((dir, staged_bytes)) = entry.staged
                 && self.disks.is_poisoned(dir)
             {
@@ -460,6 +460,14 @@ impl State {
             }
             let (staged_dir, staged_bytes) =
                 entry.staged.map_or((None, 0), |(dir, bytes)| (Some(dir), bytes));
+            if let Some(dir) = staged_dir
+                && self.disks.is_better_elsewhere(dir, bytes.saturating_sub(staged_bytes), bytes)
+            {
+                // What is staged goes, and then it starts over where there is room.
+                entry.actual = Actual::Removing { task, record: None };
+                self.removing += 1;
+                return Some(Action::Discard { task, id, dir });
+            }
             let dir = match self.disks.choose(staged_dir, bytes.saturating_sub(staged_bytes), effects) {
                 Ok(dir) => dir,
                 Err(reason) => {

@@ -1,5 +1,5 @@
-//! Tests of the state of one chunk while its directory is looked at. A failure here means a good chunk that is put aside
-//! because it was published between the look and the move.
+//! Tests of the state of one chunk while its directory is looked at, and while its data directory has no room. A failure
+//! here means a good chunk that is put aside because it was published between the look and the move, or one that never comes.
 //! Refuses disks and tasks: the test says what they would.
 
 use url::Url;
@@ -14,8 +14,28 @@ const ID: ChunkId = [3; 32];
 const NOW: Duration = Duration::ZERO;
 
 fn state() -> State {
-    let room = Room::new("/data".into(), None, 1 << 40);
-    State::new(Roster::new(places().0), Disks::new(vec![room], 0), 0, 8)
+    state_with(&[1 << 40])
+}
+
+/// With data directories that have so many bytes free.
+fn state_with(free_bytes: &[u64]) -> State {
+    let rooms = free_bytes.iter().map(|&free| Room::new("/data".into(), None, free)).collect();
+    State::new(Roster::new(places().0), Disks::new(rooms, 0), 0, 8)
+}
+
+/// With one file of so many bytes.
+fn wanted_of(size: Option<u64>) -> Wanted {
+    let mut chunk = CheckedChunk::clone(&wanted(10).chunk);
+    chunk.files[0].size = size;
+    Wanted { chunk: Arc::new(chunk), priority: Priority::default() }
+}
+
+/// Where the next download starts.
+fn download_dir(state: &mut State) -> Option<(u64, u16)> {
+    match state.next_action(NOW, &mut Effects::default()) {
+        Some(Action::Download { task, dir, .. }) => Some((task, dir)),
+        _ => None,
+    }
 }
 
 fn wanted(end: u64) -> Wanted {
@@ -87,4 +107,47 @@ fn an_id_that_nobody_asked_for_is_forgotten_after_the_look() {
     state.judged((ID, task), None, NOW, &mut effects);
     assert!(state.entries.is_empty());
     assert_ne!(state.begin_judging(ID, NOW), None);
+}
+
+#[test]
+fn what_is_staged_where_there_is_no_room_any_more_starts_over_where_there_is() {
+    let mut state = state_with(&[50, 100]);
+    state.found_staged(ID, 0, 20);
+    state.want(wanted_of(Some(90)), NOW, &mut Effects::default()).unwrap();
+    let Some(Action::Discard { task, id: ID, dir: 0 }) = state.next_action(NOW, &mut Effects::default())
+    else {
+        panic!("what is staged must go first");
+    };
+    state.removed(ID, task, NOW, &mut Effects::default());
+    assert_eq!(download_dir(&mut state).map(|(_, dir)| dir), Some(1));
+}
+
+#[test]
+fn what_is_staged_stays_where_its_rest_has_room_and_where_no_directory_has() {
+    for (free_bytes, dir) in [(&[70, 1_000][..], Some(0)), (&[69, 89], None), (&[69], None)] {
+        let mut state = state_with(free_bytes);
+        state.found_staged(ID, 0, 20);
+        state.want(wanted_of(Some(90)), NOW, &mut Effects::default()).unwrap();
+        assert_eq!(download_dir(&mut state).map(|(_, dir)| dir), dir, "{free_bytes:?}");
+        assert!(state.entries[&ID].staged.is_some(), "{free_bytes:?}");
+    }
+}
+
+#[test]
+fn a_chunk_whose_size_is_learnt_too_late_for_its_directory_starts_over_in_another() {
+    const MIB: u64 = 1 << 20;
+    let mut state = state_with(&[9 * MIB, 8 * MIB]);
+    state.want(wanted_of(None), NOW, &mut Effects::default()).unwrap();
+    let (task, dir) = download_dir(&mut state).unwrap();
+    assert_eq!(dir, 0);
+    state.disks.set_free(0, 2 * MIB);
+    let reason = state.grow(ID, task, 5 * MIB, &mut Effects::default()).unwrap_err();
+    let error = DownloadError::new(DownloadErrorKind::NoRoom, reason);
+    state.not_published((ID, task), Some(MIB), (error, 0), NOW, &mut Effects::default());
+    state.retry_what_had_no_room(NOW);
+    let Some(Action::Discard { task, .. }) = state.next_action(NOW, &mut Effects::default()) else {
+        panic!("what is staged must go first");
+    };
+    state.removed(ID, task, NOW, &mut Effects::default());
+    assert_eq!(download_dir(&mut state).map(|(_, dir)| dir), Some(1));
 }
