@@ -152,9 +152,12 @@ impl<'a> Fetching<'a> {
                 self.failed(id, tries, &reason, next_try);
             }
             Event::Quarantined { id, reason } => {
-                self.say_of(id, &format!("damaged, fetched again: {reason}"));
+                self.lost(id, &reason);
             }
-            Event::Lagged(_) => self.is_behind = true,
+            Event::Lagged(_) => {
+                self.is_behind = true;
+                self.hindrances.look(self.hold);
+            }
             other => self.hindrances.take(&other, &self.progress),
         }
     }
@@ -165,6 +168,17 @@ impl<'a> Fetching<'a> {
         } else if self.settling.is_waiting_for(&id) {
             let next_try = show_duration(next_try.unwrap_or_default());
             self.say_failure(id, &format!("try {tries} failed, next in {next_try}: {reason}"));
+        }
+    }
+
+    /// A chunk was found damaged, which may have counted as ready.
+    fn lost(&mut self, id: ChunkId, reason: &str) {
+        self.settling.lost(id);
+        if self.hold.status(id).is_some_and(|status| status.is_wanted) {
+            self.say_of(id, &format!("damaged, fetched again: {reason}"));
+        } else {
+            self.say_of(id, &format!("damaged, and not known any more where it came from: {reason}"));
+            self.settling.failed(id, 0, reason, None);
         }
     }
 

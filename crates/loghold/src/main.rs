@@ -24,6 +24,7 @@ mod runtime;
 mod selection;
 mod settings;
 mod settling;
+mod soundness;
 mod stop;
 mod stop_signal;
 mod suggestion;

@@ -25,6 +25,9 @@ const CHUNK_BARS_MAX: usize = 8;
 /// How long the shown rate remembers: it follows changes in a few seconds and does not jump.
 const RATE_MEMORY_MS: u128 = 3_000;
 
+/// When nothing came for so long, what came before says nothing of when the rest will.
+const SILENCE: Duration = Duration::from_secs(3);
+
 /// All chunks together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Overall {
@@ -192,6 +195,8 @@ fn summary(overall: &Overall, in_flight: usize, rate: u64) -> String {
 struct Rate {
     at: Duration,
     bytes: u64,
+    /// When the counter last grew.
+    grew_at: Duration,
     /// Bytes a second; `None` before the first reading.
     smooth: Option<u128>,
 }
@@ -206,7 +211,13 @@ impl Rate {
                 (smooth * RATE_MEMORY_MS + latest * past_ms) / (RATE_MEMORY_MS + past_ms)
             }));
             self.at = now;
+            if bytes > self.bytes {
+                self.grew_at = now;
+            }
             self.bytes = bytes;
+        }
+        if now.saturating_sub(self.grew_at) >= SILENCE {
+            return 0;
         }
         self.smooth.map_or(0, |rate| u64::try_from(rate).unwrap_or(u64::MAX))
     }
@@ -247,10 +258,12 @@ mod tests {
             rate.at(Duration::from_secs(second), second * 1_000_000);
         }
         let steady = rate.at(Duration::from_secs(31), 31_000_000);
+        let pausing = Rate { ..rate }.at(Duration::from_secs(33), 31_000_000);
+        assert!((300_000..900_000).contains(&pausing), "{pausing}");
         assert!((990_000..=1_010_000).contains(&steady), "{steady}");
         let stopped =
             (32..=60).map(|second| rate.at(Duration::from_secs(second), 31_000_000)).last().unwrap();
-        assert!(stopped < 1_000, "{stopped}");
+        assert_eq!(stopped, 0);
         assert_eq!(rate.at(Duration::from_mins(1), 31_000_000), stopped);
     }
 }

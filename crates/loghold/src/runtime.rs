@@ -1,24 +1,34 @@
 //! The program's own tokio runtime: one thread, for waiting and for asking sources.
 //! Refuses to run the downloads; the hold has its own.
 
+use std::io;
+
+use host::{expect_handles, lacks_handles};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::exit::{Failure, Outcome};
 
+/// File handles that a runtime takes when it starts, and some more.
+const RUNTIME_HANDLES: usize = 16;
+
 /// A runtime that goes on while the caller waits for something else.
 pub(crate) fn runtime_with_a_thread() -> Outcome<Runtime> {
+    expect_handles(RUNTIME_HANDLES).map_err(|error| failed(&error))?;
     Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("origin")
         .enable_all()
         .build()
-        .map_err(|error| Failure::io("starting a runtime", &error))
+        .map_err(|error| failed(&error))
 }
 
 /// A runtime that runs while the caller waits for it.
 pub(crate) fn runtime() -> Outcome<Runtime> {
-    Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::io("starting the runtime", &error))
+    expect_handles(RUNTIME_HANDLES).map_err(|error| failed(&error))?;
+    Builder::new_current_thread().enable_all().build().map_err(|error| failed(&error))
+}
+
+fn failed(error: &io::Error) -> Failure {
+    let failure = Failure::io("starting the runtime", error);
+    if lacks_handles(error) { failure.hint("allow more open files: `ulimit -n 1024`") } else { failure }
 }

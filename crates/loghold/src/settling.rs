@@ -63,6 +63,14 @@ impl Settling {
         }
     }
 
+    /// A chunk that was ready turned out to be damaged: it is waited for again.
+    pub(crate) fn lost(&mut self, id: ChunkId) {
+        if let Some(bytes) = self.ready.remove(&id) {
+            self.ready_bytes = self.ready_bytes.saturating_sub(bytes);
+            self.waiting.insert(id);
+        }
+    }
+
     /// A try failed. Answers whether the chunk is now given up.
     pub(crate) fn failed(
         &mut self,
@@ -174,6 +182,16 @@ mod tests {
         let mut settling = Settling::new([ONE, TWO], Patience::Tries(9));
         assert!(!settling.got_nothing(ONE, 1, "503", Duration::from_hours(1)));
         assert!(settling.got_nothing(TWO, 0, "left alone", PATIENCE));
+    }
+
+    #[test]
+    fn a_chunk_that_turns_out_damaged_is_waited_for_again() {
+        let mut settling = Settling::new([ONE], Patience::Time(PATIENCE));
+        settling.became_ready(ONE, 5);
+        settling.lost(ONE);
+        settling.lost(TWO);
+        assert!(!settling.is_settled() && settling.is_waiting_for(&ONE));
+        assert_eq!((settling.ready_len(), settling.ready_bytes(), settling.wanted_len()), (0, 0, 1));
     }
 
     #[test]

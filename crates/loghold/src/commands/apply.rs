@@ -26,6 +26,7 @@ use crate::progress::{Overall, Progress};
 use crate::quantity::counted;
 use crate::runtime::runtime;
 use crate::settings::Settings;
+use crate::soundness::look_in_task;
 use crate::stop_signal::StopSignal;
 
 /// How often the store is asked for new manifests: often enough that a chunk is here a second after it was sealed.
@@ -184,7 +185,12 @@ impl Applying<'_> {
         let (chain, read) =
             asked.await.map_err(|error| Failure::new(Exit::Error, format!("reading the store: {error}")))?;
         match read {
-            Ok(manifests) => self.want(manifests)?,
+            Ok(manifests) => {
+                // What is here lets the log go only if it is.
+                let ids = manifests.iter().filter_map(|manifest| id_of(&manifest.chunk)).collect();
+                look_in_task(self.hold, ids).await?;
+                self.want(manifests)?;
+            }
             Err(Error::Store { what, is_transient: true }) if self.arguments.follow => {
                 self.progress.say(&format!("the store does not answer, and is asked again: {what}"));
             }
@@ -194,7 +200,6 @@ impl Applying<'_> {
     }
 
     fn want(&mut self, manifests: Vec<Manifest>) -> Outcome<()> {
-        let id_of = |hex: &str| parse_hex_id(&format!("0x{hex}"));
         let gone: HashSet<ChunkId> =
             manifests.iter().flat_map(|manifest| &manifest.replaces).filter_map(|hex| id_of(hex)).collect();
         for manifest in manifests {
@@ -255,6 +260,7 @@ impl Applying<'_> {
                 Ok(())
             }
             Some(Event::Lagged(_)) => {
+                self.hindrances.look(self.hold);
                 let ids: Vec<ChunkId> = self.waiting.keys().copied().collect();
                 ids.into_iter().try_for_each(|id| self.arrived(id))
             }
@@ -301,6 +307,10 @@ impl Applying<'_> {
         let lost = counted(self.overall.chunks_given_up, "chunk");
         Err(Failure::new(Exit::Incomplete, format!("{lost} could not be had")).hint(GO_ON))
     }
+}
+
+fn id_of(hex: &str) -> Option<ChunkId> {
+    parse_hex_id(&format!("0x{hex}"))
 }
 
 fn size(manifest: &Manifest) -> u64 {

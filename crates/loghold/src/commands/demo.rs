@@ -25,12 +25,13 @@ pub(crate) fn run(arguments: &DemoArguments, settings: &Settings) -> Outcome<Exi
     let notes = Notes::new(settings);
     let place = Place::choose(arguments, settings)?;
     let told = Story::new(settings.format, &place.path).and_then(|mut story| story.tell(chunks));
-    if place.is_kept {
+    let removed = if place.is_kept {
         notes.say(&format!("the data directory is kept: {}", place.path.display()));
+        Ok(())
     } else {
-        place.remove()?;
-    }
-    told.map(|()| Exit::Done)
+        place.remove()
+    };
+    told.and(removed).map(|()| Exit::Done)
 }
 
 fn chunks(arguments: &DemoArguments) -> Outcome<Vec<DemoChunk>> {

@@ -16,6 +16,7 @@ use crate::output::print_rows;
 use crate::quantity::{counted, show_bytes, show_duration};
 use crate::selection::{Question, Selection, lease_named, made_up_name, owner_text, wait_for_freed};
 use crate::settings::Settings;
+use crate::soundness::{chunks_of, look};
 
 /// A lease as it is listed. Its fields are an interface.
 #[derive(Debug, Serialize)]
@@ -55,6 +56,7 @@ fn list(context: &Context) -> Outcome<Exit> {
 fn take(context: &Context, arguments: &LeaseNewArguments) -> Outcome<Exit> {
     let hold = context.hold()?;
     let question = Question { dataset: &arguments.dataset, blocks: Some(&arguments.blocks), tables: &[] };
+    look(&hold, chunks_of(&hold, question.dataset, question.blocks))?;
     let mut selection = Selection::find(&hold, question)?;
     // Of a range without any chunk there is nothing to hold.
     if !arguments.allow_gaps || selection.chunks.is_empty() {

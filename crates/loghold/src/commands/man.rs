@@ -19,6 +19,7 @@ pub(crate) fn run(path: &[String]) -> Outcome<Exit> {
             let failure = Failure::usage(format!("{} has no command {name:?}", command.get_name()));
             match nearest(name, &known) {
                 Some(near) => failure.hint(format!("did you mean {near:?}?")),
+                None if known.is_empty() => failure,
                 None => failure.hint(format!("it has {}", known.join(", "))),
             }
         })?;

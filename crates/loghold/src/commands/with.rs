@@ -14,6 +14,7 @@ use host::Clock;
 use tokio::time::sleep;
 
 use crate::args::lease::WithArguments;
+use crate::commands::chunk::expect_data_dirs;
 use crate::commands::with::child::{Child, Signals};
 use crate::commands::with::file_list::FileList;
 use crate::exit::{Ending, Exit, Failure, Outcome};
@@ -22,6 +23,7 @@ use crate::quantity::show_duration;
 use crate::runtime::runtime;
 use crate::selection::{Question, Selection, made_up_name, owner_text, wait_for_freed};
 use crate::settings::Settings;
+use crate::soundness::{chunks_of, look_in_task};
 
 /// How long the directory is waited for at the end, to release the lease. After that it ends by itself.
 const RELEASE_TIME_MAX: Duration = Duration::from_secs(10);
@@ -39,13 +41,14 @@ pub(crate) fn run(arguments: &WithArguments, settings: &Settings) -> Outcome<End
     if arguments.lease < LIFETIME_MIN {
         return Err(Failure::usage(format!("--lease is at least {}", show_duration(LIFETIME_MIN))));
     }
-    settings.hold_options()?;
+    expect_data_dirs(settings)?;
     runtime()?.block_on(async {
         // Heard from here on, so that nothing ends us before the lease is released.
         let mut signals = Signals::listen()?;
         let notes = Notes::new(settings);
         let keeper = Keeper { settings, lifetime: arguments.lease, notes };
         let hold = keeper.open(arguments.wait, &mut signals).await?;
+        look_in_task(&hold, chunks_of(&hold, &arguments.dataset, Some(&arguments.blocks))).await?;
         let (mut lease, files) = keeper.take(&hold, arguments)?;
         hold.close();
         drop(hold);

@@ -11,7 +11,7 @@ use url::Url;
 
 use super::chunk_id;
 use crate::dataset::Dataset;
-use crate::descriptor::{CHUNKS_MAX, Descriptor, check_file_name};
+use crate::descriptor::{CHUNKS_MAX, Descriptor, check_file_name, parse_descriptors};
 
 /// How long a manifest may be.
 pub(crate) const MANIFEST_BYTES_MAX: usize = 64 << 20;
@@ -74,8 +74,12 @@ pub(crate) fn read_manifest(text: &[u8], dataset: Option<&Dataset>, base: &Url) 
     if text.len() > MANIFEST_BYTES_MAX {
         return Err(format!("it is longer than {} MiB", MANIFEST_BYTES_MAX >> 20));
     }
-    let document: Document =
-        serde_json::from_slice(text).map_err(|error| format!("it is not a manifest: {error}"))?;
+    let document: Document = serde_json::from_slice(text).map_err(|error| match parse_descriptors(text) {
+        Ok(found) if !found.is_empty() => {
+            "it holds descriptors: `loghold chunk get` takes them as they are".to_string()
+        }
+        _ => format!("it is not a manifest: {error}"),
+    })?;
     let Some(entries) = document.files else {
         return Err(without_files(document.datasets));
     };

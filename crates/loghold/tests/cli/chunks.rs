@@ -6,7 +6,9 @@ use std::io::{BufRead, BufReader, Read};
 use origin::{Fault, Plan};
 use serde_json::Value;
 
-use crate::program::{Program, Run, Served, damage, descriptor, ended, id_of, read, remove, send_signal};
+use crate::program::{
+    Program, Run, Served, damage, descriptor, ended, id_of, read, remove, remove_all, send_signal,
+};
 
 fn states(run: &Run) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_string();
@@ -71,6 +73,97 @@ fn what_is_not_here_ends_with_3_and_says_what_is() {
         assert_eq!(run.code, 3, "{arguments:?}: {run:?}");
         assert!(run.stderr.contains(words), "{arguments:?}: {}", run.stderr);
         assert_eq!(run.stdout, "");
+    }
+}
+
+/// Where the chunk of a block lies.
+fn path_of(program: &Program, block: &str) -> std::path::PathBuf {
+    let found = program.run(&["chunk", "find", "trial", block, "--json"]).json();
+    found[0]["path"].as_str().unwrap().into()
+}
+
+/// Removes the first chunk's directory, and cuts the second's file.
+fn remove_and_cut(program: &Program) {
+    // Before any run can notice.
+    let (first, second) = (path_of(program, "5"), path_of(program, "15"));
+    remove_all(&first);
+    program.write(second.join("blocks.parquet").to_str().unwrap(), "short");
+}
+
+#[test]
+fn what_was_removed_or_cut_by_hand_is_not_handed_out() {
+    for (arguments, code) in [
+        (&["chunk", "find", "trial", "5"][..], 3),
+        (&["chunk", "find", "trial", "15"], 3),
+        (&["chunk", "files", "trial", "--blocks", "0..20"], 4),
+        (&["chunk", "wait", "trial", "0..20"], 4),
+        (&["lease", "new", "trial", "0..20", "--for", "1m"], 4),
+        (&["with", "trial", "0..20", "--", "true"], 4),
+    ] {
+        let program = Program::with_three_chunks();
+        remove_and_cut(&program);
+        let run = program.run(arguments);
+        assert_eq!((run.code, run.stdout.as_str()), (code, ""), "{arguments:?}: {run:?}");
+        assert!(run.stderr.contains("is damaged"), "{arguments:?}: {run:?}");
+        assert_eq!(program.run(&["chunk", "find", "trial", "35"]).code, 0);
+    }
+}
+
+#[test]
+fn what_was_removed_or_cut_by_hand_is_got_again() {
+    let program = Program::with_three_chunks();
+    remove_and_cut(&program);
+    let run = program.run(&["chunk", "get", "chunks.jsonl", "--allow-files", "--json"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(states(&run), [1, 2, 3].map(|byte| (id_of(byte), "ready".to_string())));
+    assert_eq!(read(&path_of(&program, "5").join("blocks.parquet")), [1; 1_000]);
+    assert_eq!(read(&path_of(&program, "15").join("blocks.parquet")), [2; 1_000]);
+}
+
+#[test]
+fn a_data_directory_that_is_not_there_is_no_empty_hold() {
+    let program = Program::with_three_chunks();
+    let absent = program.path("absent");
+    for arguments in [
+        &["chunk", "ls"][..],
+        &["chunk", "find", "trial", "5"],
+        &["chunk", "verify"],
+        &["lease", "ls"],
+        &["with", "trial", "0..20", "--data-dir", "data", "--", "true"],
+    ] {
+        // In front of what `with` runs.
+        let (head, tail) = arguments.split_at(2);
+        let run = program.run(&[head, &["--data-dir", absent.to_str().unwrap()], tail].concat());
+        assert_eq!((run.code, run.stdout.as_str()), (3, ""), "{arguments:?}: {run:?}");
+        assert!(run.stderr.contains("there is no data directory"), "{arguments:?}: {run:?}");
+        assert!(!absent.exists(), "{arguments:?} made it");
+    }
+}
+
+#[test]
+fn a_data_directory_that_is_named_twice_is_told_so() {
+    let program = Program::with_three_chunks();
+    let run = program.run(&["chunk", "ls", "--data-dir", "data", "--data-dir", "./data"]);
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.stderr.contains("data is named twice"), "{run:?}");
+}
+
+#[test]
+fn too_few_file_handles_are_an_error_and_no_panic() {
+    let program = Program::with_three_chunks();
+    for handles in 6..=30 {
+        let script = format!(
+            "ulimit -n {handles}; exec '{}' chunk get chunks.jsonl --data-dir new{handles} --allow-files",
+            env!("CARGO_BIN_EXE_loghold"),
+        );
+        let output = std::process::Command::new("sh")
+            .args(["-c", &script])
+            .current_dir(program.path(""))
+            .output()
+            .unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!stderr.contains("panicked") && output.status.code() != Some(101), "{handles}: {stderr}");
+        assert!(output.status.success() || stderr.contains("open files"), "{handles}: {stderr}");
     }
 }
 
@@ -160,6 +253,12 @@ fn a_damaged_chunk_whose_source_is_gone_ends_with_5() {
     );
     let found = program.run(&["chunk", "find", "trial", "3"]);
     assert_eq!(found.code, 3, "a damaged chunk is found: {found:?}");
+    let later = program.run(&["chunk", "verify"]);
+    let words = format!("found damaged and not here since: {}", id_of(1));
+    assert!(later.code == 0 && later.stderr.contains(&words), "{later:?}");
+    program.write("source/1.parquet", [1; 1_000]);
+    assert_eq!(program.run(&["chunk", "get", "chunks.jsonl", "--allow-files"]).code, 0);
+    assert!(!program.run(&["chunk", "verify"]).stderr.contains("not here since"));
 }
 
 #[test]

@@ -83,6 +83,14 @@ fn a_damaged_assignment_is_refused() {
 }
 
 #[test]
+fn descriptors_are_told_from_manifests() {
+    let program = Program::with_three_chunks();
+    let run = program.run(&["chunk", "import", "chunks.jsonl"]);
+    assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:?}");
+    assert!(run.stderr.contains("`loghold chunk get` takes them as they are"), "{run:?}");
+}
+
+#[test]
 fn a_manifest_is_imported_from_where_it_lies() {
     let name = "contracts__v1_0_0__00000000_to_00000009.parquet";
     let program = Program::new();

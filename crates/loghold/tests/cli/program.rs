@@ -135,6 +135,11 @@ pub(crate) fn remove(path: &Path) {
     std::fs::remove_file(path).unwrap();
 }
 
+/// Removes a directory and all that is in it.
+pub(crate) fn remove_all(path: &Path) {
+    std::fs::remove_dir_all(path).unwrap();
+}
+
 /// A chunk id of one byte, repeated.
 pub(crate) fn id_of(byte: u8) -> String {
     format!("0x{}", format!("{byte:02x}").repeat(32))

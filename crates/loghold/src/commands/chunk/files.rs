@@ -7,11 +7,13 @@ use crate::exit::{Exit, Outcome};
 use crate::output::print_lines;
 use crate::quantity::show_duration;
 use crate::selection::{Question, Selection, made_up_name};
+use crate::soundness::{chunks_of, look};
 
 pub(crate) fn run(context: &Context, arguments: &FilesArguments) -> Outcome<Exit> {
     let hold = context.hold()?;
     let question =
         Question { dataset: &arguments.dataset, blocks: arguments.blocks.as_ref(), tables: &arguments.table };
+    look(&hold, chunks_of(&hold, question.dataset, question.blocks))?;
     let mut selection = Selection::find(&hold, question)?;
     if let Some(lifetime) = arguments.lease
         && !selection.chunks.is_empty()

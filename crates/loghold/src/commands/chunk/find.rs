@@ -10,6 +10,7 @@ use crate::commands::chunk::absent::block_is_absent;
 use crate::commands::chunk::report::BlocksReport;
 use crate::exit::{Exit, Outcome};
 use crate::output::print_lines;
+use crate::soundness::sound_chunk;
 
 #[derive(Serialize)]
 struct Found {
@@ -22,7 +23,7 @@ struct Found {
 
 pub(crate) fn run(context: &Context, arguments: &FindArguments) -> Outcome<Exit> {
     let hold = context.hold()?;
-    let Some(chunk) = hold.find_chunk(arguments.dataset.id, arguments.block) else {
+    let Some(chunk) = sound_chunk(&hold, &arguments.dataset, arguments.block)? else {
         return Err(block_is_absent(&hold, &arguments.dataset, arguments.block));
     };
     let found = Found {

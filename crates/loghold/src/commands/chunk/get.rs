@@ -18,16 +18,19 @@ use crate::input::{read_input, shown};
 use crate::output::print_rows;
 use crate::quantity::{counted, show_bytes};
 use crate::settling::{Patience, Settling};
+use crate::soundness::look;
 
 pub(crate) fn run(context: &Context, arguments: &GetArguments) -> Outcome<Exit> {
     let descriptors = read_descriptors(arguments)?;
-    let hold = context.hold()?;
+    let hold = context.hold_or_new()?;
     let wanted = Wanted {
         chunks: descriptors.iter().map(|descriptor| (descriptor.id, descriptor.bytes())).collect(),
         patience: arguments.give_up_after.map_or(Patience::Time(arguments.patience), Patience::Tries),
         timeout: arguments.timeout,
         data_dirs: context.settings.hold_options()?.data_dirs.len(),
     };
+    // What is here counts as got only if it is.
+    look(&hold, descriptors.iter().map(|descriptor| descriptor.id).collect())?;
     let (settling, end) = fetch(&hold, wanted, context.notes, || ask(&hold, &descriptors))?;
     // Downloads stop here, and are left so that the next run goes on with them. What is staged is counted after that.
     hold.close();
@@ -74,7 +77,11 @@ fn ask(hold: &DataManagerImpl, descriptors: &[Descriptor]) -> Outcome<()> {
     for descriptor in descriptors {
         hold.download_with(descriptor.chunk(), Priority(descriptor.priority)).map_err(|error| {
             let failure = Failure::from(error);
-            Failure { message: format!("chunk {}: {}", hex_id(&descriptor.id), failure.message), ..failure }
+            let id = hex_id(&descriptor.id);
+            if failure.message.contains(&id) {
+                return failure;
+            }
+            Failure { message: format!("chunk {id}: {}", failure.message), ..failure }
         })?;
     }
     Ok(())
@@ -103,7 +110,7 @@ fn conclude(settling: &Settling, end: End, reports: &[ChunkReport]) -> Outcome<E
         End::Stopped(exit) => Err(Failure::new(exit, format!("stopped: {so_far}")).hint(kept)),
         End::TimedOut => Err(Failure::new(Exit::TimedOut, format!("timed out: {so_far}")).hint(kept)),
         End::Stuck(Stuck::NoRoom(reason)) => {
-            let hint = format!("free some space; {kept}");
+            let hint = format!("free some space, or leave less of it free (--keep-free); {kept}");
             Err(Failure::new(Exit::DiskFull, format!("no room: {reason}; {so_far}")).hint(hint))
         }
         End::Stuck(Stuck::DiskFailed(reason)) => {

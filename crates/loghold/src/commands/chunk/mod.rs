@@ -13,10 +13,12 @@ mod verify;
 mod wait;
 mod why;
 
+use std::collections::HashSet;
+
 use data_manager::data_manager::DataManagerImpl;
 
 use crate::args::ChunkCommand;
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::notes::Notes;
 use crate::settings::Settings;
 
@@ -30,8 +32,40 @@ pub(crate) struct Context {
 impl Context {
     /// Opens the hold: takes the data directories' locks and loads the catalogue.
     pub(crate) fn hold(&self) -> Outcome<DataManagerImpl> {
+        expect_data_dirs(&self.settings)?;
+        self.hold_or_new()
+    }
+
+    /// The same, and makes data directories that are not there.
+    pub(crate) fn hold_or_new(&self) -> Outcome<DataManagerImpl> {
+        expect_one_of_each(&self.settings)?;
         Ok(DataManagerImpl::open_with(self.settings.hold_options()?, self.settings.hold_parts())?)
     }
+}
+
+/// A misspelt directory, or a disk that is not mounted, is no empty hold.
+pub(crate) fn expect_data_dirs(settings: &Settings) -> Outcome<()> {
+    settings.hold_options()?;
+    match settings.data_dirs().iter().find(|dir| !dir.exists()) {
+        Some(absent) => {
+            let message = format!("there is no data directory {}", absent.display());
+            Err(Failure::new(Exit::NotFound, message).hint("`loghold chunk get` makes one"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// One directory named twice, be it in two ways, would wait for itself.
+fn expect_one_of_each(settings: &Settings) -> Outcome<()> {
+    let mut seen = HashSet::new();
+    // What cannot be resolved is not there yet, or told of when it is opened.
+    let resolved = settings.data_dirs().iter().filter_map(|dir| Some((dir, dir.canonicalize().ok()?)));
+    for (dir, place) in resolved {
+        if !seen.insert(place) {
+            return Err(Failure::usage(format!("the data directory {} is named twice", dir.display())));
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn run(command: ChunkCommand, settings: Settings) -> Outcome<Exit> {

@@ -1,12 +1,14 @@
 //! `loghold chunk verify`: reads chunks back, and has damaged ones fetched again.
 //! Refuses to call the hold sound while one damaged chunk is not healed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 
-use data_manager::data_chunk::{ChunkId, hex_id};
+use data_manager::data_chunk::{ChunkId, hex_id, parse_hex_id};
 use data_manager::data_manager::DataManagerImpl;
+use data_manager::status::ChunkState;
 use data_manager::verify::{Verification, Verify, VerifyProgress, VerifyReport};
-use host::Clock;
+use host::{Clock, Disk};
 use serde::Serialize;
 
 use crate::args::VerifyArguments;
@@ -30,6 +32,9 @@ struct Damage {
     error: Option<String>,
 }
 
+/// Chunks that were put aside and are named.
+const PUT_ASIDE_SHOWN_MAX: usize = 5;
+
 const HEADINGS: [&str; 4] = ["CHUNK", "STATE", "DAMAGE", "ERROR"];
 
 pub(crate) fn run(context: &Context, arguments: &VerifyArguments) -> Outcome<Exit> {
@@ -37,11 +42,13 @@ pub(crate) fn run(context: &Context, arguments: &VerifyArguments) -> Outcome<Exi
     let known = hold.list_chunks();
     let chunks =
         arguments.ids.iter().map(|prefix| prefix.resolve(&known)).collect::<Outcome<Vec<ChunkId>>>()?;
-    let verification = hold.verify(Verify { chunks, bytes_per_second_max: arguments.rate })?;
+    let what = Verify { chunks, bytes_per_second_max: arguments.rate, ..Verify::default() };
+    let verification = hold.verify(what)?;
     let report = read_back(context, verification)?;
     let (settling, end) = heal(context, &hold, &report)?;
     hold.close();
     say(context, &report);
+    say_what_is_put_aside(context, &hold);
     let damages = damages(&report, &settling);
     print_rows(context.settings.format, &HEADINGS, &damages, |damage| {
         let state = if damage.is_healed { "healed" } else { "damaged" };
@@ -137,6 +144,29 @@ fn say(context: &Context, report: &VerifyReport) {
             "{count} chunks of other programs have no digests: only their lengths were checked"
         ));
     }
+}
+
+/// What was found damaged, now or earlier, and is not here since: a wish to fetch it ends with the process.
+fn say_what_is_put_aside(context: &Context, hold: &DataManagerImpl) {
+    let ids: BTreeSet<ChunkId> =
+        context.settings.data_dirs().iter().flat_map(|dir| ids_put_aside(dir)).collect();
+    let is_here = |id: &ChunkId| hold.status(*id).is_some_and(|status| status.state == ChunkState::Ready);
+    let absent: Vec<String> = ids.iter().filter(|id| !is_here(id)).map(hex_id).collect();
+    if absent.is_empty() {
+        return;
+    }
+    let shown = absent.iter().take(PUT_ASIDE_SHOWN_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = if absent.len() > PUT_ASIDE_SHOWN_MAX { " and others" } else { "" };
+    context.notes.say(&format!(
+        "found damaged and not here since: {shown}{more}; what is left of them is kept in .quarantine, which you may empty"
+    ));
+}
+
+/// The chunks of which a data directory keeps damaged files. What cannot be read is not worth failing for.
+fn ids_put_aside(data_dir: &Path) -> Vec<ChunkId> {
+    let listed = Disk::open(data_dir).and_then(|disk| disk.list(Path::new(".quarantine")));
+    let names = listed.unwrap_or_default().into_iter().filter_map(|entry| entry.name.into_string().ok());
+    names.filter_map(|name| parse_hex_id(name.rsplit_once('-')?.0)).collect()
 }
 
 fn damages(report: &VerifyReport, settling: &Settling) -> Vec<Damage> {

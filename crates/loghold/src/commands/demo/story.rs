@@ -274,7 +274,7 @@ impl Story {
             pin.path().join(descriptor.files.keys().min().map_or("", String::as_str))
         };
         flip_a_bit(&path)?;
-        let what = Verify { chunks: vec![descriptor.id], bytes_per_second_max: None };
+        let what = Verify { chunks: vec![descriptor.id], ..Verify::default() };
         let report = hold.verify(what)?.wait().ok_or_else(|| failed("the hold was closed"))?;
         let [(_, reason)] = report.damaged.as_slice() else {
             return Err(failed("the damage was not found"));
