@@ -64,7 +64,8 @@ impl Log {
     /// ```
     ///
     /// # Errors
-    /// [`Error::Exists`] when the directory is not empty; [`Error::DiskFull`]; as of [`Log::sync`].
+    /// [`Error::Exists`] when the directory is not empty; [`Error::Unsupported`] when it lies inside of the log;
+    /// [`Error::DiskFull`]; as of [`Log::sync`].
     pub fn backup(&self, to: impl AsRef<Path>) -> Result<BackedUp, Error> {
         self.sync()?;
         copy_log(self.disk(), to.as_ref())
@@ -80,6 +81,12 @@ impl Reader {
 }
 
 fn copy_log(from: &Disk, to: &Path) -> Result<BackedUp, Error> {
+    if is_inside(to, from.root()) {
+        return Err(Error::Unsupported {
+            what: "a backup inside of the log that it copies",
+            instead: "name a directory outside: directories in a log are read as parts of it",
+        });
+    }
     let to = Disk::open(to)?;
     if !to.list(Path::new(""))?.is_empty() {
         return Err(Error::Exists { path: to.root().to_owned() });
@@ -101,6 +108,14 @@ fn copy_log(from: &Disk, to: &Path) -> Result<BackedUp, Error> {
             Err(other) => return Err(other),
         }
     }
+}
+
+/// Whether a path leads below a directory, by what of it is there already.
+fn is_inside(path: &Path, dir: &Path) -> bool {
+    let (Ok(path), Ok(dir)) = (std::path::absolute(path), dir.canonicalize()) else { return false };
+    let there =
+        path.ancestors().find_map(|ancestor| ancestor.canonicalize().ok().map(|real| (ancestor, real)));
+    there.is_some_and(|(ancestor, real)| real.starts_with(&dir) && !(real == dir && ancestor == path))
 }
 
 fn first_of(disk: &Disk) -> Result<u64, Error> {

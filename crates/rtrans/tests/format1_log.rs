@@ -172,3 +172,23 @@ fn a_log_of_the_original_program_is_copied_and_never_appended_to() {
         assert_eq!(to.last(), Some(id(40)));
     }
 }
+
+#[test]
+fn a_closed_log_whose_end_is_missing_tells_its_readers_which_records_are_lost() {
+    for gone in [&["1/index.0"][..], &["1/index.0", "1/data.0"]] {
+        let sim = SimDisk::new(1);
+        let log = open(&sim.disk()).unwrap();
+        fill(&log, 9);
+        log.close().unwrap();
+        for path in gone {
+            sim.disk().remove_file(Path::new(path)).unwrap();
+        }
+        let reader = Reader::open_on(&sim.disk()).unwrap();
+        let (whole, lost): (Vec<_>, Vec<_>) = reader.scan(..).partition(Result::is_ok);
+        assert_eq!((whole.len(), reader.last()), (6, Some(id(9))), "without {gone:?}");
+        let lost: Vec<Error> = lost.into_iter().filter_map(Result::err).collect();
+        assert!(!lost.is_empty() && lost.iter().all(|error| matches!(error, Error::Corrupt(_))), "{lost:?}");
+        reader.refresh().unwrap();
+        assert_eq!(reader.last(), Some(id(9)));
+    }
+}

@@ -18,6 +18,7 @@ use crate::frame::{FRAME_HEAD_BYTES, Unframed};
 use crate::ids::{TransId, TypeNo};
 use crate::parameters::Parameters;
 use crate::record::{Record, RecordBatch, Times};
+use crate::tail_page;
 
 /// Entries that a run reads at once. One of them is 36 bytes mostly.
 const RUN_ENTRIES_MAX: u64 = 1024;
@@ -56,7 +57,7 @@ impl Shelf {
         let found = dirs(&files)?;
         let form = recognise(&files, parameters, &found)?;
         let shelf = Shelf::of(files, form, Authority::Files);
-        let (first, next) = shelf.look(&found)?;
+        let (_, first, next) = shelf.look_at_end()?;
         shelf.publish_first(first);
         shelf.publish_next(next);
         Ok(Arc::new(shelf))
@@ -115,8 +116,7 @@ impl Shelf {
         if self.authority == Authority::Writer {
             return Ok(());
         }
-        let found = dirs(&self.files)?;
-        let (first, next) = self.look(&found)?;
+        let (found, first, next) = self.look_at_end()?;
         let known = self.next.load(Ordering::Acquire);
         self.first.fetch_max(first, Ordering::AcqRel);
         if let Some(dir) = found.numbers.first() {
@@ -131,7 +131,19 @@ impl Shelf {
         Ok(())
     }
 
-    /// Where the log begins and ends on disk.
+    /// Where the log begins and ends.
+    ///
+    /// A log that was closed, and that nobody has opened meanwhile, ends where its writer said: what is not found of it is
+    /// lost, and has to be told as such.
+    fn look_at_end(&self) -> Result<(Dirs, u64, u64), Error> {
+        let before = tail_page::read(self.files.disk()).filter(|tail| tail.is_clean);
+        let found = dirs(&self.files)?;
+        let (first, next) = self.look(&found)?;
+        let told = before.filter(|before| tail_page::read(self.files.disk()) == Some(*before));
+        Ok((found, first, next.max(told.map_or(0, |told| told.durable_next))))
+    }
+
+    /// Where the log begins and ends by its directories and slots.
     fn look(&self, found: &Dirs) -> Result<(u64, u64), Error> {
         let Form { geometry, layout, .. } = &self.form;
         let Some(lowest) = found.numbers.first() else { return Ok((1, 1)) };

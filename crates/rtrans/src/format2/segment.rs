@@ -236,7 +236,9 @@ impl Segment {
         let mut near = [0; NEAR_BYTES];
         let len = self.map.len().saturating_sub(offset.into()).min(NEAR_BYTES as u64);
         let near = near.get_mut(..usize::try_from(len).unwrap_or(0)).unwrap_or_default();
-        self.map.read_exact_at(near, offset.into())?;
+        if !self.is_copied(near, offset.into())? {
+            return self.read_again(id, offset);
+        }
         if let Some((frame, _)) = read_frame(near, id) {
             return self.record(id, frame.type_no, batch.appended_at, frame.payload.to_vec());
         }
@@ -299,7 +301,9 @@ impl Segment {
             return Ok(unpacked);
         }
         let mut head = [0; BATCH_HEAD_BYTES];
-        self.map.read_exact_at(&mut head, u64::from(batch.offset))?;
+        if !self.is_copied(&mut head, u64::from(batch.offset))? {
+            return Err(self.damaged(id, id, Some(batch.offset), "the file ends before the batch"));
+        }
         let body_at = u64::from(batch.offset) + BATCH_HEAD_BYTES as u64;
         let unpacked = BatchHead::decode(&head, self.head.generation)
             .filter(|head| body_at + u64::from(head.body_len) <= self.map.len())
@@ -355,7 +359,9 @@ impl Segment {
         }
         // The first record alone is larger than what is read at a time, or not whole.
         let mut head = [0; FRAME_HEAD_BYTES];
-        self.map.read_exact_at(&mut head, u64::from(offset))?;
+        if !self.is_copied(&mut head, u64::from(offset))? {
+            return Ok(RecordBatch::of(&self.read_again(from, offset)?));
+        }
         let len = FrameHead::read(&head).map_or(0, |head| head.len as usize);
         let len = len.saturating_add(FRAME_HEAD_BYTES);
         let batch = if len > bytes_max {
@@ -387,7 +393,9 @@ impl Segment {
                 bytes.resize(behind, 0);
             }
             let place = bytes.get_mut(filled..behind).unwrap_or_default();
-            self.map.read_exact_at(place, piece.offset.into())?;
+            if !self.is_copied(place, piece.offset.into())? {
+                break;
+            }
             times.push(narrow(id.saturating_sub(from)), piece.appended_at);
             let (len, next) = verify_frames(place, id, piece.count);
             filled = filled.saturating_add(len);
@@ -431,6 +439,15 @@ impl Segment {
             }
         }
         Ok(None)
+    }
+
+    /// Copies bytes of the file; `false` when it ends before, as one that was cut does whose index leads on.
+    fn is_copied(&self, into: &mut [u8], at: u64) -> Result<bool, Error> {
+        match self.map.read_exact_at(into, at) {
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error.into()),
+        }
     }
 
     pub(super) fn id(&self, ordinal: u32) -> u64 {

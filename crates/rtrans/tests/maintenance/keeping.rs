@@ -291,6 +291,26 @@ fn a_backup_goes_into_an_empty_directory_only() {
 }
 
 #[test]
+fn a_backup_inside_of_its_log_is_refused_and_leaves_nothing() {
+    for format in [1, 2] {
+        let place = tempfile::tempdir().unwrap();
+        let from = place.path().join("log");
+        let log = filled(&Disk::open(&from).unwrap(), format, 3);
+        std::os::unix::fs::symlink(&from, place.path().join("link")).unwrap();
+        // 7 would be a directory of records.
+        for to in [from.join("7"), from.join("copies/new"), place.path().join("link/7"), from.join("0")] {
+            let refused = log.backup(&to);
+            assert!(matches!(refused, Err(Error::Unsupported { .. })), "{}: {refused:?}", to.display());
+        }
+        assert!(!from.join("7").exists() && !from.join("copies").exists());
+        assert!(
+            log.backup(place.path().join("log2")).is_ok(),
+            "a name that begins alike is another directory"
+        );
+    }
+}
+
+#[test]
 fn a_backup_is_taken_beside_appends_trims_and_rollbacks() {
     let place = tempfile::tempdir().unwrap();
     let log = filled(&Disk::open(&place.path().join("log")).unwrap(), 2, 50);

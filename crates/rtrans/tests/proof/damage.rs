@@ -178,6 +178,19 @@ fn changed(files: &[(PathBuf, Vec<u8>)], path: &str, change: impl FnOnce(&mut Ve
 }
 
 #[test]
+fn a_file_that_was_cut_at_any_length_is_told_and_all_other_files_are_read() {
+    for (need_compress, is_closed) in [(0, true), (0, false), (3, true)] {
+        let options = small(need_compress);
+        let files = log_of(&options, is_closed);
+        for (path, bytes) in &files {
+            for len in (0..bytes.len()).step_by(89) {
+                judge(&changed(&files, path.to_str().unwrap(), |bytes| bytes.truncate(len)), &options);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_last_batch_that_is_torn_at_any_length_is_cut_and_no_other() {
     let options = small(0);
     let sim = SimDisk::new(1);
