@@ -8,6 +8,7 @@ use super::*;
 use crate::assignment::Priority;
 use crate::chunk_ref::tests::places;
 use crate::data_catalogue::disks::Room;
+use crate::data_source::{SourceError, SourceErrorKind};
 use crate::file_spec::{CheckedChunk, FileSpec};
 
 const ID: ChunkId = [3; 32];
@@ -150,4 +151,20 @@ fn a_chunk_whose_size_is_learnt_too_late_for_its_directory_starts_over_in_anothe
     };
     state.removed(ID, task, NOW, &mut Effects::default());
     assert_eq!(download_dir(&mut state).map(|(_, dir)| dir), Some(1));
+}
+
+#[test]
+fn that_a_source_is_left_alone_does_not_replace_the_reason_why_a_chunk_failed() {
+    let mut state = state();
+    let mut effects = Effects::default();
+    state.want(wanted(10), NOW, &mut effects).unwrap();
+    let refused = SourceError::new(SourceErrorKind::Transient, "connection refused");
+    for error in [DownloadError::from(refused), DownloadError::new(DownloadErrorKind::Closed, "left alone")] {
+        let (task, _) = download_dir(&mut state).unwrap();
+        state.not_published((ID, task), None, (error, 0), NOW, &mut effects);
+        state.entries.get_mut(&ID).unwrap().not_before = NOW;
+        let turn = state.entries[&ID].turn(ID);
+        state.queue.push(turn, NOW, NOW);
+    }
+    assert_eq!(state.entries[&ID].error.as_ref().unwrap().message, "connection refused");
 }
