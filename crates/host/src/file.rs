@@ -97,6 +97,13 @@ impl File {
         self.content.sync().map_err(|cause| self.failed("sync", cause))
     }
 
+    /// Has the device begin to write what is not durable yet, without waiting: a sync is still to come, and is shorter then.
+    ///
+    /// It is for many files that are synced one after the other. An error means what one of [`File::sync`] means.
+    pub fn begin_sync(&self) -> io::Result<()> {
+        self.content.begin_sync().map_err(|cause| self.failed("begin to sync", cause))
+    }
+
     /// Drops what memory caches of the file, so that the next read comes from the device. Unsynced bytes stay.
     ///
     /// The simulation has no cache: nothing happens there.

@@ -37,6 +37,8 @@ pub(crate) trait Content: fmt::Debug + Send + Sync {
     fn set_len(&self, len: u64) -> io::Result<()>;
     fn preallocate(&self, len: u64) -> io::Result<()>;
     fn sync(&self) -> io::Result<()>;
+    /// Has the device begin with what [`Content::sync`] will wait for.
+    fn begin_sync(&self) -> io::Result<()>;
     fn evict(&self) -> io::Result<()>;
     /// Maps the first `len` bytes; `None` where bytes are better read than mapped.
     fn map(&self, len: u64) -> io::Result<Option<Box<dyn Mapped>>>;

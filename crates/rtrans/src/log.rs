@@ -92,7 +92,7 @@ impl Log {
         })?;
         remove_unpublished(disk)?;
         let parameters = open_parameters(disk, &options)?;
-        let (mut store, shelf, mut recovery, chores) = open_store(disk, clock, &parameters)?;
+        let (mut store, shelf, mut recovery, chores) = open_store(disk, clock, &parameters, options.threads)?;
         learn_positions(disk, &mut store)?;
         for (name, from, to) in store.clamp_positions() {
             recovery.clamped.push(Clamped { name, from, to });
@@ -422,15 +422,23 @@ fn spawn_committer(commit: &Arc<Commit>) -> Result<thread::JoinHandle<()>, Error
 
 type OpenedStore = (Store, Shelf, Recovery, Option<Arc<format2::depot::Depot>>);
 
-fn open_store(disk: &Disk, clock: &Clock, parameters: &Parameters) -> Result<OpenedStore, Error> {
+fn open_store(
+    disk: &Disk,
+    clock: &Clock,
+    parameters: &Parameters,
+    threads: Threads,
+) -> Result<OpenedStore, Error> {
     let tail = tail_page::read(disk);
     if parameters.format_version == 1 {
         let attested = tail.map(|tail| tail.durable_seq);
         let opened = format1::open(disk, parameters, attested)?;
         let durable_next = opened.writer.next();
+        let writer = match threads {
+            Threads::None => opened.writer,
+            Threads::Own => opened.writer.with_thread(),
+        };
         let memory = Memory { first: opened.shelf.bounds().0, ..Memory::default() };
-        let one =
-            One { disk: disk.clone(), writer: opened.writer, memory, durable_next, positions: Vec::new() };
+        let one = One { disk: disk.clone(), writer, memory, durable_next, positions: Vec::new() };
         return Ok((Store::One(Box::new(one)), Shelf::One(opened.shelf), opened.recovery, None));
     }
     let opened = format2::writer::open(disk, clock, parameters, tail)?;

@@ -175,6 +175,8 @@ impl One {
             }
         }
         self.writer.truncate_after(after)?;
+        // What is left counts as durable from here on.
+        self.writer.sync()?;
         self.durable_next = self.writer.next();
         Ok(())
     }

@@ -88,6 +88,24 @@ fn a_power_cut_around_a_rollback_loses_nothing_and_reports_no_damage() {
 }
 
 #[test]
+fn what_a_rollback_leaves_is_durable_though_nobody_has_asked_for_that_before() {
+    for seed in 0..20 {
+        let sim = SimDisk::new(seed);
+        let log = open(&sim.disk()).unwrap();
+        for number in 0..14 {
+            let bytes = format!("record {number}");
+            log.append_at(Level::Os, TypeNo(number), bytes.as_bytes()).unwrap();
+        }
+        log.truncate_after(Some(id(11))).unwrap();
+        sim.crash();
+        drop(log);
+        let log = open(&sim.disk()).unwrap();
+        assert!(log.recovery().is_clean(), "seed {seed}: {}", log.recovery());
+        assert_eq!(numbers(log.reader()), (0..11).collect::<Vec<u32>>(), "seed {seed}");
+    }
+}
+
+#[test]
 fn records_below_a_trim_are_told_as_trimmed_after_a_restart_too() {
     let sim = SimDisk::new(3);
     let log = open(&sim.disk()).unwrap();

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 
 use rustix::fs::{
@@ -57,6 +57,23 @@ impl Content for RealFile {
 
     fn sync(&self) -> io::Result<()> {
         Ok(retry_on_intr(|| fdatasync(&self.0))?)
+    }
+
+    fn begin_sync(&self) -> io::Result<()> {
+        // SAFETY: the call takes no memory of ours, and the descriptor is open as long as `self`.
+        #[expect(unsafe_code, reason = "no crate that is used here offers the call")]
+        let failed =
+            unsafe { libc::sync_file_range(self.0.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) } != 0;
+        if !failed {
+            return Ok(());
+        }
+        match io::Error::last_os_error() {
+            // A system or a file system that does not know the like: the sync does all of it.
+            error if matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput) => {
+                Ok(())
+            }
+            error => Err(error),
+        }
     }
 
     fn evict(&self) -> io::Result<()> {

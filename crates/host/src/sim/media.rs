@@ -268,6 +268,11 @@ impl Content for SimFile {
         })
     }
 
+    /// A crash leaves any part of what was not synced, so that there is nothing to begin with.
+    fn begin_sync(&self) -> io::Result<()> {
+        self.media.call(format_args!("begin_sync {}", self.id.0), |_| Ok(()))
+    }
+
     fn evict(&self) -> io::Result<()> {
         self.media.call(format_args!("evict {}", self.id.0), |_| Ok(()))
     }

@@ -6,10 +6,11 @@ use std::io;
 
 use host::{Disk, File};
 
-use super::position::{Key, dir_path};
+use super::behind::{Behind, SyncedBy, Unsynced};
+use super::position::Key;
 use crate::error::Error;
 
-/// Files that may be written and not synced: at so many, a write syncs them all.
+/// Files that may be written and not synced: at so many, a write leaves them all behind.
 const UNSYNCED_MAX: usize = 128;
 
 /// Files that stay open after a sync: those of the next write are among them.
@@ -23,6 +24,9 @@ pub(crate) struct Handles {
     open: Vec<Handle>,
     /// Directories in which a file was made.
     unsynced_dirs: BTreeSet<u32>,
+    /// Written before what is open, and durable before it is.
+    behind: Behind,
+    pub(crate) synced_by: SyncedBy,
 }
 
 #[derive(Debug)]
@@ -34,7 +38,8 @@ struct Handle {
 
 impl Handles {
     pub(crate) fn new(disk: &Disk) -> Handles {
-        Handles { disk: disk.clone(), open: Vec::new(), unsynced_dirs: BTreeSet::new() }
+        let (behind, synced_by) = (Behind::default(), SyncedBy::default());
+        Handles { disk: disk.clone(), open: Vec::new(), unsynced_dirs: BTreeSet::new(), behind, synced_by }
     }
 
     /// The file, which is about to be written. It is made when it is missing.
@@ -48,31 +53,28 @@ impl Handles {
         Ok(&handle.file)
     }
 
-    /// Makes everything durable: data, then index entries, then names.
+    /// Makes everything durable that was written.
     ///
     /// After an error, whichever it is, nothing is known of what is durable: the log must be opened anew.
     pub(crate) fn sync(&mut self) -> Result<(), Error> {
-        self.sync_all().map_err(Error::unclean)
-    }
-
-    fn sync_all(&mut self) -> Result<(), Error> {
-        let (data, index): (Vec<&Handle>, Vec<&Handle>) = self
-            .open
-            .iter()
-            .filter(|handle| !handle.is_synced)
-            .partition(|handle| matches!(handle.key, Key::Data { .. }));
-        for handle in data.into_iter().chain(index) {
-            handle.file.sync()?;
-        }
-        for dir in &self.unsynced_dirs {
-            self.disk.sync_dir(&dir_path(*dir))?;
-        }
-        self.unsynced_dirs.clear();
+        self.behind.finish().map_err(Error::unclean)?;
+        self.take_unsynced().sync()?;
         for handle in &mut self.open {
             handle.is_synced = true;
         }
         self.open.drain(..self.open.len().saturating_sub(KEPT_MAX));
         Ok(())
+    }
+
+    /// Goes on with other files: what was left before is made durable now, and what is open later, with or before
+    /// the next sync.
+    ///
+    /// # Errors
+    /// As of [`Handles::sync`].
+    pub(crate) fn leave(&mut self) -> Result<(), Error> {
+        let unsynced = self.take_unsynced();
+        self.open.clear();
+        self.behind.leave(unsynced, self.synced_by).map_err(Error::unclean)
     }
 
     /// Syncs everything, and closes what lies in directories before this one.
@@ -82,9 +84,18 @@ impl Handles {
         Ok(())
     }
 
+    fn take_unsynced(&mut self) -> Unsynced {
+        let unsynced = self.open.iter().filter(|handle| !handle.is_synced);
+        Unsynced {
+            disk: self.disk.clone(),
+            files: unsynced.map(|handle| (handle.key, handle.file.clone())).collect(),
+            dirs: std::mem::take(&mut self.unsynced_dirs),
+        }
+    }
+
     fn open(&mut self, key: Key) -> Result<usize, Error> {
         if self.open.len() >= UNSYNCED_MAX {
-            self.sync()?;
+            self.leave()?;
         }
         let path = key.path();
         let file = match self.disk.edit_file(&path) {

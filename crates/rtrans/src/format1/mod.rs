@@ -6,11 +6,12 @@
 //! | [`position`], [`entry`], [`data`], [`ruby`], [`verdict`] | pure: where things lie, how they look, what a crash left |
 //! | [`files`], [`stored`], [`look`], [`recognise`] | reading one record; finding the ends; telling who wrote the log |
 //! | [`shelf`] | what readers share |
-//! | [`writer`], [`gather`], [`handles`], [`cut`] | what the one writer does |
+//! | [`writer`], [`gather`], [`handles`], [`behind`], [`cut`] | what the one writer does |
 //! | [`recover`] | opening to write |
 //! | [`audit`] | reading all of it, to say what is not as it was written |
 
 mod audit;
+mod behind;
 mod cut;
 mod data;
 mod entry;

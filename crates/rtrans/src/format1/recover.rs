@@ -1,9 +1,9 @@
 //! Opening a log of format 1 to write: finds its end, judges it, and mends it before anything is appended.
 //! Refuses logs of the original program, and refuses to trust the end before it was read from the device and synced.
 //!
-//! What it costs: the listing of the log's directory and of the last one in it, and the records of that last directory
+//! What it costs: the listing of the log's directory and of the last ones in it, and the records of the last two directories
 //! that are not known to have been durable, besides [`RECHECKED`] before them. A directory is begun only when everything
-//! in the one before is durable, so nothing there can be torn.
+//! before the one before it is durable, so nothing there can be torn.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -70,7 +70,11 @@ pub(crate) fn open(disk: &Disk, parameters: &Parameters, attested: Attested) -> 
     settle(files, &form, end, next, attested)?;
 
     let mut recovery = Recovery { torn: torn.map(as_torn), ..Recovery::default() };
-    recovery.damaged = missing_dirs(&form, &found).chain(report(&form, &unreadable, &damaged)).collect();
+    // A directory that is missing among the last two was looked for, record by record.
+    let doubtful = first_doubtful(&form, first, last);
+    let missing =
+        missing_dirs(&form, &found).filter(|gone| gone.ids.is_some_and(|(first, _)| first.get() < doubtful));
+    recovery.damaged = missing.chain(report(&form, &unreadable, &damaged)).collect();
     let shelf = Arc::new(Shelf::of(Files::new(disk, Source::Any), form, Authority::Writer));
     shelf.publish_first(first);
     shelf.publish_next(next);
@@ -96,23 +100,26 @@ impl Shelf {
     }
 }
 
-/// What the directories attest besides: each but the last is complete and durable.
+/// What the directories attest besides: each but the last two is complete and durable.
 pub(super) fn at_least(form: &Form, attested: Attested, first: u64, last: u64) -> Attested {
-    let dir = form.geometry.slot_of(last).map_or(0, |slot| slot.dir);
-    let before = form.geometry.first_of(dir).unwrap_or(1).max(first).saturating_sub(1);
+    let before = first_doubtful(form, first, last).saturating_sub(1);
     match attested {
         Attested::Upto(attested) => Attested::Upto(attested.max(before)),
         Attested::Unknown => Attested::Unknown,
     }
 }
 
+/// The first record of the last two directories, which alone can be torn.
+fn first_doubtful(form: &Form, first: u64, last: u64) -> u64 {
+    let dir = form.geometry.slot_of(last).map_or(0, |slot| slot.dir).saturating_sub(1);
+    form.geometry.first_of(dir).unwrap_or(1).max(first)
+}
+
 /// Reads the end of the log. What is bad is listed in order; nothing behind the first torn record is looked at.
 ///
-/// The list is no longer than a directory has records.
+/// The list is no longer than two directories have records.
 fn scan(shelf: &Shelf, first: u64, last: u64, attested: Attested) -> Result<Vec<Unreadable>, Error> {
-    let geometry = &shelf.form().geometry;
-    let dir = geometry.slot_of(last).map_or(0, |slot| slot.dir);
-    let from = geometry.first_of(dir).unwrap_or(1).max(first);
+    let from = first_doubtful(shelf.form(), first, last);
     let (mut id, enough) = match attested {
         Attested::Upto(attested) => {
             (from.max(attested.saturating_add(1).saturating_sub(RECHECKED)), attested)
@@ -170,19 +177,20 @@ fn settle(files: &Files, form: &Form, end: End, next: u64, attested: Attested) -
         Attested::Unknown => 0,
     };
     let (Some(last_slot), true) = (form.geometry.slot_of(last), last > known) else { return Ok(()) };
-    let dir = last_slot.dir;
-    let from = form.geometry.slot_of(known.saturating_add(1)).filter(|slot| slot.dir == dir);
-    let highest = if end.slot.dir == dir { end.free.file } else { u32::MAX };
-    let lowest = from.map_or(0, |slot| slot.file);
-    let data = numbers_in(files, dir, "data.")?.into_iter().filter(|file| *file <= highest);
-    let index = numbers_in(files, dir, "index.")?
-        .into_iter()
-        .filter(|file| *file >= lowest && *file <= last_slot.file);
-    let data = data.map(|file| Key::Data { dir, file });
-    for key in data.chain(index.map(|file| Key::Index { dir, file })) {
-        files.get(key)?.sync()?;
+    let from = form.geometry.slot_of(first_doubtful(form, known.saturating_add(1), last));
+    let from = from.map_or((0, 0), |slot| (slot.dir, slot.file));
+    for dir in from.0..=last_slot.dir {
+        let highest = if end.slot.dir == dir { end.free.file } else { u32::MAX };
+        let data = numbers_in(files, dir, "data.")?.into_iter().filter(|file| *file <= highest);
+        let index = numbers_in(files, dir, "index.")?
+            .into_iter()
+            .filter(|file| (dir, *file) >= from && (dir, *file) <= (last_slot.dir, last_slot.file));
+        let data = data.map(|file| Key::Data { dir, file });
+        for key in data.chain(index.map(|file| Key::Index { dir, file })) {
+            files.get(key)?.sync()?;
+        }
+        files.disk().sync_dir(&dir_path(dir))?;
     }
-    files.disk().sync_dir(&dir_path(dir))?;
     files.disk().sync_dir(Path::new(""))?;
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use host::{Disk, Kind};
 
+use super::behind::SyncedBy;
 use super::cut::{End, cut};
 use super::data::{DataHead, Place};
 use super::entry::Entry;
@@ -54,6 +55,12 @@ impl Writer {
         let cursor = Cursor { next, free, dir };
         let (data, index, entry) = (Gather::default(), Gather::default(), Vec::new());
         Writer { disk: disk.clone(), shelf, handles: Handles::new(disk), cursor, data, index, entry }
+    }
+
+    /// Has files that are full synced by a thread.
+    pub(crate) fn with_thread(mut self) -> Writer {
+        self.handles.synced_by = SyncedBy::Thread;
+        self
     }
 
     /// The id of the next record.
@@ -226,10 +233,10 @@ impl Writer {
         Ok(TailPage::open(&self.disk)?.tell_durably(&lowered)?)
     }
 
-    /// Begins a directory. Everything before it is made durable first: so nothing in an earlier directory is ever torn,
-    /// and an opening need not look there.
+    /// Begins a directory. All that lies before the one that is left is durable then, and that one before another is
+    /// begun: so only the last two are ever torn, and an opening need not look before them.
     fn enter(&mut self, dir: u32) -> Result<(), Error> {
-        self.sync()?;
+        self.handles.leave()?;
         let path = dir_path(dir);
         match self.disk.create_dir(&path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),

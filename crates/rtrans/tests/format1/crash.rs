@@ -240,3 +240,32 @@ fn a_rollback_that_was_cut_short_leaves_a_prefix_even_when_nobody_knows_what_was
         }
     }
 }
+
+#[test]
+fn what_a_thread_syncs_is_durable_when_the_writer_says_so() {
+    for seed in 0..50 {
+        let sim = SimDisk::new(seed);
+        let mut writer = reopen(&sim, &small(), 0).writer.with_thread();
+        let items: Vec<Item> = (0..30).map(|number| (number, vec![1; 40])).collect();
+        write(&mut writer, &items).unwrap();
+        writer.sync().unwrap();
+        sim.crash();
+        let opened = reopen(&sim, &small(), 30);
+        let wanted: Vec<Found> = items.into_iter().map(Found::Record).collect();
+        let found: Vec<Found> = read_all(&opened.shelf).into_iter().map(|(_, found)| found).collect();
+        assert_eq!(found, wanted, "seed {seed}: {}", opened.recovery);
+    }
+}
+
+#[test]
+fn a_sync_that_fails_in_a_thread_is_told_before_anything_behind_it_is_called_durable() {
+    for call in 1..60 {
+        let sim = SimDisk::new(call);
+        let mut writer = reopen(&sim, &small(), 0).writer.with_thread();
+        let items: Vec<Item> = (0..30).map(|number| (number, vec![1; 40])).collect();
+        sim.fail_call(sim.calls() + call, Fault::Eio, Times::Once);
+        let done = write(&mut writer, &items).and_then(|()| writer.sync());
+        let is_told = matches!(done, Err(Error::Io(_)));
+        assert!(is_told, "call {call}: {done:?}\n{}", sim.trace().join("\n"));
+    }
+}

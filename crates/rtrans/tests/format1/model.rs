@@ -76,9 +76,9 @@ impl World {
         let items: Vec<Item> = (0..=self.dice.roll(6)).map(|_| self.dice.item(len_max)).collect();
         write(&mut self.writer, &items).unwrap();
         self.records.extend(items);
-        // A directory is begun when everything before is durable.
+        // A directory is begun when everything before the one before it is durable.
         let per_dir = u64::from(self.parameters.index_num_per_file * self.parameters.index_file_num_per_dir);
-        self.durable = self.durable.max((self.next() - 2) / per_dir * per_dir);
+        self.durable = self.durable.max(((self.next() - 2) / per_dir).saturating_sub(1) * per_dir);
     }
 
     fn truncate(&mut self) {
