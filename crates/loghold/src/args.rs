@@ -181,7 +181,7 @@ pub(crate) enum ChunkCommand {
     Ls(ListArguments),
     /// Print the path and id of the chunk that holds a block
     Find(FindArguments),
-    /// Say what is known of a block or a chunk: its state, its last error, who holds it
+    /// Say what is known of a block or a chunk: its state, where it lies, who holds it
     Why(WhyArguments),
     /// Wait until every block of a range is at hand
     Wait(WaitArguments),
@@ -198,18 +198,21 @@ const DESCRIPTOR_HELP: &str = r#"A descriptor is JSON; the input is one, an arra
   {"id": "0x<64 hex digits>", "dataset_id": "0x<64 hex digits>" or "<name>",
    "block_range": {"start": 0, "end": 36},
    "files": {"blocks.parquet": "https://...#sha256=<hex>&size=<bytes>"}, "priority": 0}
-The end is not in the range. A dataset's name stands for its SHA-256. What follows the # is optional and
-checked: sha256, blake3, size. priority is optional; higher is fetched first.
+The end is not in the range. A dataset's name stands for its SHA-256. What follows the # is optional
+and checked: sha256, blake3, size. priority is optional; higher is fetched first.
 
 ^C stops: what was fetched is kept, and the same command goes on from there.
 Exit codes: 4 when some chunks could not be had and others could, 6 when none could."#;
 
 const IMPORT_HELP: &str = "\
 SOURCE is a directory, a file, or an s3://, gs://, az:// or http(s):// URL:
-  a listing in SQD's layout  <top>/<first block>-<last block>-<hash>/<table>.parquet; a chunk counts when its
-                             blocks.parquet is there. The dataset's name is the bucket's URL, or --dataset.
-  an SQD assignment          FlatBuffer, version 1, plain or gzipped; --worker picks one worker's chunks.
-  a manifest                 JSON with files[{name, n_bytes}] whose names end in __<first>_to_<last>.parquet.
+  a listing in SQD's layout  <top>/<first block>-<last block>-<hash>/<table>.parquet; a chunk counts
+                             when its blocks.parquet is there. The dataset's name is the bucket's
+                             URL, or --dataset.
+  an SQD assignment          FlatBuffer, version 1, plain or gzipped; --worker picks the chunks of
+                             one worker.
+  a manifest                 JSON with files[{name, n_bytes}] whose names end in
+                             __<first>_to_<last>.parquet.
 The id of a chunk is the SHA-256 of the dataset's name, a zero byte, and the chunk's path.";
 
 #[derive(Debug, Args)]

@@ -388,7 +388,11 @@ fn failure(error: &object_store::Error) -> SourceError {
         object_store::Error::InvalidPath { .. } => {
             (SourceErrorKind::Permanent, "the store names a key that is no plain path")
         }
-        _ => (SourceErrorKind::Transient, "no usable credentials, or an answer that is not understood"),
+        _ => (
+            SourceErrorKind::Transient,
+            "no usable credentials, or an answer that is not understood (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or \
+             AWS_SKIP_SIGNATURE=true for a public bucket; their like for Google and Azure)",
+        ),
     };
     SourceError::new(kind, what)
 }

@@ -221,7 +221,7 @@ fn removing_takes_whole_chunks_only() {
     let run = program.run(&["chunk", "rm", "0x0101", "--json"]);
     assert_eq!(states(&run), [removed(1)]);
     let left = program.run(&["chunk", "ls"]);
-    assert_eq!((left.code, left.stdout.as_str()), (0, ""));
+    assert_eq!((left.code, left.stdout.as_str(), left.stderr.as_str()), (0, "", "note: no chunk is here\n"));
 }
 
 #[test]

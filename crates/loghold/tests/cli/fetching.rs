@@ -135,6 +135,8 @@ fn control_c_ends_with_130_and_the_next_run_goes_on() {
     assert!(stopped.stderr.contains("stopped: 0 of 1 chunk"), "{}", stopped.stderr);
     assert!(stopped.stderr.contains("kept: run the same command again to go on"), "{}", stopped.stderr);
     let kept = row(&stopped, 1)["bytes"].as_u64().unwrap();
+    let listed = program.run(&["chunk", "ls"]);
+    assert!(listed.stderr.contains("no chunk is here, but parts of some"), "{listed:?}");
 
     served.origin.clear_faults();
     let sent_before = served.origin.bytes_sent();

@@ -23,6 +23,15 @@ pub(crate) fn run(context: &Context, arguments: &ListArguments) -> Outcome<Exit>
     statuses.sort_by_key(|status| {
         (status.dataset_id, status.block_range.start, status.block_range.end, status.id)
     });
+    if statuses.is_empty() && arguments.state.is_empty() {
+        let is_begun = hold.data_dirs().iter().any(|dir| dir.staged_bytes > 0);
+        let begun = if is_begun {
+            ", but parts of some: the `loghold chunk get` that began them goes on there"
+        } else {
+            ""
+        };
+        context.notes.say(&format!("no chunk is here{begun}"));
+    }
     let reports: Vec<ChunkReport> = statuses.iter().map(ChunkReport::new).collect();
     print_rows(context.settings.format, &HEADINGS, &reports, cells)?;
     Ok(Exit::Done)

@@ -22,7 +22,7 @@ pub(crate) fn run(context: &Context, arguments: &WaitArguments) -> Outcome<Exit>
     let (dataset, blocks) = (&arguments.dataset, &arguments.blocks);
     look(&hold, chunks_of(&hold, dataset, Some(blocks)))?;
     let gaps = hold.find_range(dataset.id, blocks.clone()).gaps;
-    let coming = coming(&hold, arguments);
+    let coming = coming(&hold, arguments, &gaps);
     let is_coming = |gap: &Range<u64>| coming.iter().any(|status| overlap(&status.block_range, gap));
     let nobody_fetches: Vec<_> = gaps.into_iter().filter(|gap| !is_coming(gap)).collect();
     if !nobody_fetches.is_empty() {
@@ -40,14 +40,14 @@ pub(crate) fn run(context: &Context, arguments: &WaitArguments) -> Outcome<Exit>
     Ok(Exit::Done)
 }
 
-/// Chunks that are being fetched, and hold blocks of the range.
-fn coming(hold: &DataManagerImpl, arguments: &WaitArguments) -> Vec<ChunkStatus> {
+/// Chunks that are being fetched, and hold blocks that are missing.
+fn coming(hold: &DataManagerImpl, arguments: &WaitArguments, gaps: &[Range<u64>]) -> Vec<ChunkStatus> {
     let mut statuses = hold.statuses();
     statuses.retain(|status| {
         status.dataset_id == arguments.dataset.id
             && status.is_wanted
             && status.state != ChunkState::Ready
-            && overlap(&status.block_range, &arguments.blocks)
+            && gaps.iter().any(|gap| overlap(&status.block_range, gap))
     });
     statuses
 }
