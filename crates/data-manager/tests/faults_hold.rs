@@ -90,7 +90,7 @@ fn the_urgent_come_first_and_then_the_short() {
     // Something to be busy with while the others are asked for.
     let busy = small(99);
     world.origin.replace(&busy.path(0), busy.content(0));
-    world.origin.set_fault(&busy.path(0), Plan::always(Fault::Drip { bytes_per_second: 30_000 }));
+    world.origin.set_fault(&busy.path(0), Plan::always(Fault::Drip { bytes_per_second: 10_000 }));
     hold.download_chunk(busy.chunk(&world.origin, Said::Size)).unwrap();
     world.runtime.block_on(world.origin.wait_for_requests(1));
     let mut watch = hold.watch();
