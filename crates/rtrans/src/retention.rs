@@ -13,7 +13,7 @@ use crate::store::{Shelf, Store};
 /// What a log keeps at most. Each bound that is set holds; records go from the oldest on, in whole files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Bytes of data files, about.
+    /// Bytes of data files, about: as many files as are as large as files usually are. Format 2 only.
     pub bytes_max: Option<u64>,
     /// Age of records, by the writer's clock. Format 2 only.
     pub age_max: Option<Duration>,
@@ -85,7 +85,7 @@ impl Log {
     /// Removes what a policy does not keep.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] for an age in format 1; as of [`Log::trim_before`].
+    /// [`Error::Unsupported`] for an age or a size in format 1; as of [`Log::trim_before`].
     pub fn retain(&self, policy: &Retention) -> Result<Trimmed, Error> {
         let (first, next) = self.reader().shelf().bounds();
         let mut keep_from = first;

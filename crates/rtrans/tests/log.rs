@@ -303,6 +303,48 @@ fn retention_spares_what_a_consumer_has_not_seen() {
 }
 
 #[test]
+fn retention_by_size_keeps_the_last_files_and_one_in_any_case() {
+    for (bytes_max, files) in [(1, 1), (4096, 1), (3 * 4096 + 1, 3), (1 << 30, 10)] {
+        let sim = SimDisk::new(4);
+        let disk = sim.disk();
+        let log = open_small(&disk);
+        fill(&log, 300);
+        let before = ids(&log);
+        let policy = Retention { bytes_max: Some(bytes_max), ..Retention::default() };
+        let trimmed = log.retain(&policy).unwrap();
+        let after = ids(&log);
+        assert_eq!((trimmed.first, after.last()), (log.first(), Some(&300)));
+        assert_eq!(after, before[before.len() - after.len()..], "{bytes_max} bytes");
+        // About 30 records fill a file; the last one has begun.
+        let (least, most) = (28 * (files - 1), 34 * files);
+        assert!((least..=most).contains(&after.len()), "{bytes_max} bytes: {} records", after.len());
+    }
+    let sim = SimDisk::new(4);
+    let options =
+        Options { parameters: Some(Parameters::format_1()), threads: Threads::None, ..Options::default() };
+    let log = Log::open_on(&sim.disk(), &Clock::system(), options).unwrap();
+    let refused = log.retain(&Retention { bytes_max: Some(1), ..Retention::default() });
+    assert!(matches!(refused, Err(Error::Unsupported { .. })), "{refused:?}");
+}
+
+#[test]
+fn a_position_that_rides_in_the_next_commit_is_durable_once_its_ticket_is() {
+    let sim = SimDisk::new(5);
+    let log = open(&sim.disk());
+    fill(&log, 10);
+    let mut consumer = log.consumer("backend").unwrap();
+    let ticket = consumer.commit_async(id(3)).unwrap();
+    assert!(matches!(consumer.commit_async(id(11)), Err(Error::BeyondEnd { .. })));
+    assert_eq!(ticket.wait().unwrap().reached, Level::Disk);
+    let beside = Reader::open_on(&sim.disk()).unwrap();
+    let mut other = beside.consumer("other").unwrap();
+    assert!(matches!(other.commit_async(id(3)), Err(Error::Unsupported { .. })));
+    sim.crash();
+    drop((consumer, other, log));
+    assert_eq!(open(&sim.disk()).consumer("backend").unwrap().position(), Some(id(3)));
+}
+
+#[test]
 fn a_consumer_goes_on_behind_what_it_committed() {
     let sim = SimDisk::new(5);
     let log = open(&sim.disk());

@@ -224,7 +224,7 @@ impl Reading<'_> {
             if later.first().is_some_and(|later| seq >= later.first_seq) {
                 break End::Whole;
             }
-            if is_last && self.is_clean_end(head, walk.position) {
+            if is_last && self.is_clean_end(head, walk.position, seq) {
                 break End::Whole;
             }
             // What had been durable is known from the first look on: the next damaged place needs the next batch only.
@@ -284,9 +284,11 @@ impl Reading<'_> {
     }
 
     /// Whether the writer closed the log here: then there is nothing behind it to look for.
-    fn is_clean_end(&self, head: &SegmentHead, position: u64) -> bool {
+    ///
+    /// One that found the end missing has closed it in the same place, but behind the batches that are lost.
+    fn is_clean_end(&self, head: &SegmentHead, position: u64, seq: u64) -> bool {
         let is_here = |tail: &Tail| tail.is_clean && tail.number == head.number && tail.position == position;
-        self.tail.as_ref().is_some_and(is_here)
+        self.tail.as_ref().is_some_and(|tail| is_here(tail) && tail.durable_seq < seq)
     }
 
     /// The id and the number of the batch with which the log goes on behind damage that nothing whole follows.

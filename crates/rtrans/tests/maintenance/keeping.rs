@@ -207,6 +207,7 @@ fn damaged_parameters_are_written_anew_from_what_the_data_files_remember() {
         let sim = SimDisk::new(1);
         filled(&sim.disk(), 2, 100).close().unwrap();
         let disk = sim.disk();
+        Reader::open_on(&disk).unwrap().consumer("beside").unwrap().commit(id(50)).unwrap();
         flip(&disk, "metadata", offset);
         let findings = check_on(&disk).unwrap();
         assert_eq!(kinds(&findings), [(Severity::Damage, FindingKind::Metadata)], "byte {offset}");

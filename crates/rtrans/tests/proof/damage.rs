@@ -121,6 +121,11 @@ fn judge(sim: &SimDisk, options: &Options) {
     let position = log.consumers().unwrap().first().and_then(|consumer| consumer.position).map(TransId::get);
     assert!(position == Some(60) || is_told, "the position is {position:?}, and nobody is told");
     assert!(position <= log.last().map(TransId::get), "the consumer is ahead");
+    // A start that appends nothing forgets nothing.
+    let end = log.last();
+    log.close().unwrap();
+    let log = open(&sim.disk(), Options { parameters: None, ..options.clone() }).unwrap();
+    assert_eq!(log.last(), end, "the second start ends elsewhere");
     // It goes on, and what was told once is not forgotten.
     let next = log.append(TypeNo(9), b"behind").unwrap();
     assert!(next.get() > RECORDS || is_told);
@@ -175,6 +180,30 @@ fn changed(files: &[(PathBuf, Vec<u8>)], path: &str, change: impl FnOnce(&mut Ve
     let mut files = files.to_vec();
     change(&mut files.iter_mut().find(|(found, _)| found == Path::new(path)).unwrap().1);
     disk_of(&files)
+}
+
+#[test]
+fn an_end_that_is_missing_is_told_by_every_start_though_nothing_is_appended() {
+    let files = log_of(&small(0), true);
+    let (last, _) = file_of(&files, "record 100 ");
+    for change in ["gone", "no head", "half"] {
+        let sim = changed(&files, &last, |bytes| match change {
+            "half" => bytes[100..].fill(0),
+            _ => bytes.fill(0),
+        });
+        if change == "gone" {
+            sim.disk().remove_file(Path::new(&last)).unwrap();
+        }
+        for start in 1..=3 {
+            let log = open(&sim.disk(), Options { parameters: None, ..small(0) }).unwrap();
+            assert!(!log.recovery().damaged.is_empty(), "{change}: start {start} says nothing");
+            assert_eq!(log.last(), Some(id(RECORDS)), "{change}: start {start}");
+            log.close().unwrap();
+            assert_eq!(Reader::open_on(&sim.disk()).unwrap().last(), Some(id(RECORDS)), "{change}: {start}");
+        }
+        let log = open(&sim.disk(), Options { parameters: None, ..small(0) }).unwrap();
+        assert_eq!(log.append(TypeNo(9), b"behind").unwrap(), id(RECORDS + 1), "{change}");
+    }
 }
 
 #[test]
