@@ -112,6 +112,19 @@ def test_a_full_disk_leaves_the_first_records_of_the_input_and_no_later_ones(bin
     assert level == "memory" or len(printed) <= len(records)
 
 
+def test_an_import_that_finds_no_room_says_how_to_take_back_what_it_copied(binary, place, small_tmpfs):
+    other, log = LogProgram(binary, place / "other"), LogProgram(binary, small_tmpfs / "log")
+    wanted = [b"%d" % number * 100 for number in range(20_000)]
+    other.append(wanted, "--create", "--durability", "os")
+    log.run("init", *FORMATS["format-2"])
+    log.append([b"own"])
+    full = log.run("import", place / "other", code=7)
+    count = len(log.ids()) - 1
+    assert 0 < count < len(wanted) and log.records()[1:] == wanted[:count]
+    assert f"{count} records of the other log were copied" in full.stderr and "truncate --after 1`" in full.stderr, full
+    assert log.check() == []
+
+
 @pytest.mark.parametrize("when", [1, 2, 3, 5, 8])
 @pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)
 def test_a_failed_sync_poisons_the_log_and_no_id_is_printed_after_it(binary, place, strace, parameters, when):

@@ -91,6 +91,28 @@ fn a_log_that_is_missing_is_told_with_3_and_how_to_make_one() {
 }
 
 #[test]
+fn a_directory_that_holds_no_log_is_left_as_it_is() {
+    let program = Program::new();
+    program.write("log/letter.txt", "dear all");
+    for words in
+        [&["append"][..], &["truncate", "--after", "1"], &["trim", "--before", "1"], &["repair", "--yes"]]
+    {
+        assert_eq!(log(&program, words, "x\n").code, 3, "{words:?}");
+    }
+    assert!(!program.path("log/LOCK").exists());
+}
+
+#[test]
+fn a_backup_inside_of_the_log_and_a_doctor_of_nothing_are_told_what_to_do() {
+    let program = filled();
+    let inside = log(&program, &["backup", "log/7"], "");
+    assert!(inside.code == 2 && inside.stderr.contains("outside"), "{inside:?}");
+    assert!(!program.path("log/7").exists());
+    let nowhere = log(&program, &["doctor", "nowhere"], "");
+    assert!(nowhere.code == 3 && nowhere.stderr.contains("no directory"), "{nowhere:?}");
+}
+
+#[test]
 fn records_are_printed_for_people_for_scripts_and_as_they_are() {
     let program = filled();
     let shown = log(&program, &["read"], "").stdout;
@@ -112,7 +134,7 @@ fn damaged_parameters_are_told_and_written_anew_from_what_the_data_remembers() {
     let mut bytes = crate::program::read(&program.path("log/metadata"));
     bytes[3] ^= 1;
     program.write("log/metadata", bytes);
-    for words in [&["read"][..], &["check"], &["repair"]] {
+    for words in [&["read"][..], &["append"], &["check"], &["repair"]] {
         let run = log(&program, words, "");
         assert!(run.code == 5, "{words:?}: {run:?}");
     }

@@ -86,7 +86,8 @@ pub(crate) fn say(context: &Context, findings: &Findings) {
     let ids = findings.ids.map_or_else(String::new, |(first, last)| format!(", ids {first} to {last}"));
     let (records, bytes) = (counted(count, "record"), show_bytes(findings.bytes));
     let files = counted(usize::try_from(findings.files).unwrap_or(usize::MAX), "file");
-    context.notes.say(&format!("{records} in {files} ({bytes}) are as they were written{ids}"));
+    let are = if count == 1 { "is as it was" } else { "are as they were" };
+    context.notes.say(&format!("{records} in {files} ({bytes}) {are} written{ids}"));
 }
 
 fn damaged(findings: &Findings) -> Failure {

@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
+use rtrans::Error;
 use rtrans::doctor::{Sample, measure};
 use serde::Serialize;
 
 use crate::args::log::DoctorArguments;
 use crate::commands::log::Context;
-use crate::exit::{Exit, Outcome};
+use crate::exit::{Exit, Failure, Outcome};
 use crate::output::print_object;
 
 /// What was measured, in microseconds.
@@ -29,7 +30,13 @@ pub(crate) fn run(context: &Context, arguments: &DoctorArguments) -> Outcome<Exi
         Some(dir) => dir,
         None => context.dir()?,
     };
-    let measured = measure(dir)?;
+    let measured = measure(dir).map_err(|error| match error {
+        Error::NotALog { path } => {
+            Failure::new(Exit::NotFound, format!("{} is no directory", path.display()))
+                .hint("name the directory where a log is, or is to be")
+        }
+        other => other.into(),
+    })?;
     let report = DoctorReport {
         path: measured.path.display().to_string(),
         file_system: measured.file_system.clone(),

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use rtrans::{Options, Reader, import_from};
+use rtrans::{Options, Reader, TransId, import_from};
 use serde::Serialize;
 
 use crate::args::log::ImportLogArguments;
@@ -12,6 +12,7 @@ use crate::commands::log::{Context, options_of};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::print_object;
 use crate::quantity::counted;
+use crate::stop::Stop;
 
 /// What was copied.
 #[derive(Debug, Serialize)]
@@ -36,8 +37,16 @@ pub(crate) fn run(context: &Context, arguments: &ImportLogArguments) -> Outcome<
     let meter = Meter::new(context.notes, "imported");
     let (to, counted_in) = (log.clone(), log.clone());
     let progress = move || (counted_in.metrics().bytes, None);
-    let imported = while_working(meter, progress, move || import_from(&from, &to))??;
-    log.close()?;
+    let before = log.last();
+    let ended_early = log.clone();
+    // Appends are refused from then on, and the import ends by that.
+    let signals = Stop::listen(move |_| drop(ended_early.close()))?;
+    let imported = while_working(meter, progress, move || import_from(&from, &to))?;
+    let end = log.last();
+    let closed = log.close();
+    let imported =
+        imported.map_err(Failure::from).and_then(|imported| closed.map(|()| imported).map_err(Failure::from));
+    let imported = imported.map_err(|failure| unfinished(failure, signals.exit(), before, end))?;
     let report = ImportReport {
         records: imported.records,
         first: imported.ids.map(|(first, _)| first.get()),
@@ -64,6 +73,24 @@ pub(crate) fn run(context: &Context, arguments: &ImportLogArguments) -> Outcome<
         Exit::Corrupt,
         format!("{lost} of the other log could not be read, and are not in this one"),
     ))
+}
+
+/// Says what an import that did not come to its end has left: the same command again would copy it once more.
+fn unfinished(
+    failure: Failure,
+    signal: Option<Exit>,
+    before: Option<TransId>,
+    last: Option<TransId>,
+) -> Failure {
+    let failure = signal.map_or(failure, |exit| Failure::new(exit, "stopped"));
+    let (before, last) = (before.map_or(0, TransId::get), last.map_or(0, TransId::get));
+    match last.saturating_sub(before) {
+        0 => failure,
+        count => failure.hint(format!(
+            "{} of the other log were copied; before another try, `loghold log truncate --after {before}` takes them back",
+            counted(usize::try_from(count).unwrap_or(usize::MAX), "record")
+        )),
+    }
 }
 
 /// Whether two paths lead to one directory; one that is not there yet is no other's.

@@ -50,14 +50,7 @@ impl Context {
 
     /// The log to read, beside a writer or without one.
     fn reader(&self) -> Outcome<Reader> {
-        Reader::open(self.dir()?).map_err(|error| match error {
-            // Nobody gave them now: they are what the file says, and it is wrong.
-            Error::BadParameters { .. } => {
-                Failure::new(Exit::Corrupt, format!("the log's parameters are damaged: {error}"))
-                    .hint("`loghold log repair` can often find out what they were")
-            }
-            other => other.into(),
-        })
+        Reader::open(self.dir()?).map_err(of_what_is_there)
     }
 
     /// The directory of a log that is there.
@@ -83,7 +76,14 @@ impl Context {
 
     /// The log to write. What opening it found is told.
     fn writer(&self, options: &Options) -> Outcome<Log> {
-        let log = Log::open(self.dir()?, Options { record_bytes_max: RECORD_BYTES_MAX, ..options.clone() })?;
+        let dir = self.dir()?;
+        // Opening takes the lock first, and would leave its file in a directory that has nothing to do with logs.
+        if options.create == Create::Never && matches!(dir.join("metadata").try_exists(), Ok(false)) {
+            return Err(Error::NotALog { path: dir.to_owned() }.into());
+        }
+        let opened = Log::open(dir, Options { record_bytes_max: RECORD_BYTES_MAX, ..options.clone() });
+        let is_asked = options.parameters.is_some();
+        let log = opened.map_err(|error| if is_asked { error.into() } else { of_what_is_there(error) })?;
         let recovery = log.recovery();
         if !recovery.is_clean() {
             self.notes.say(&recovery.to_string());
@@ -92,6 +92,17 @@ impl Context {
             self.notes.say("what is damaged cannot be read, all else can: see `loghold log check`");
         }
         Ok(log)
+    }
+}
+
+/// Why a log could not be opened for which no parameters were given: they are what the file says.
+fn of_what_is_there(error: Error) -> Failure {
+    match error {
+        Error::BadParameters { .. } => {
+            Failure::new(Exit::Corrupt, format!("the log's parameters are damaged: {error}"))
+                .hint("`loghold log repair` can often find out what they were")
+        }
+        other => other.into(),
     }
 }
 
