@@ -158,6 +158,9 @@ class Hold:
 
     def chunks(self):
         """All that is known, by id."""
+        if not self.data_dir.exists():
+            # Who was killed at once has not made it, and a power cut may have taken it.
+            return {}
         return {chunk["id"]: chunk for chunk in self.run("chunk", "ls", "-o", "json").json()}
 
     def ready(self):
