@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::data_source::{SourceError, SourceErrorKind};
+use crate::usual::{LONG_BYTES_MIN, TIMED_BYTES_MIN, Usual};
 
 /// Failures in a row after which a source is left to rest.
 const FAILURES_TO_OPEN: u32 = 8;
@@ -14,8 +15,6 @@ const REST_MAX: Duration = Duration::from_mins(1);
 const PROBE_MAX: Duration = Duration::from_secs(30);
 /// When to ask again while a probe is out: most are answered within a second, and then all may start.
 const PROBE_LOOK: Duration = Duration::from_secs(1);
-/// Bodies of fewer bytes say little of how fast bytes come.
-const BODY_BYTES_MIN: u64 = 64 << 10;
 /// How fast a source's bodies come is known from this many on.
 const BODIES_MIN: u16 = 8;
 /// The longest wait that a source may ask of us.
@@ -45,6 +44,8 @@ pub(crate) struct Health {
     failure_count: u64,
     last_error: Option<String>,
     first_bytes: Times,
+    /// The same of long bodies only.
+    long_waits: Times,
     /// What bodies took for each MiB.
     bodies: Times,
 }
@@ -170,19 +171,23 @@ impl Health {
         self.first_bytes.percentile(95, 1)
     }
 
-    /// Bytes that a body would have brought while the first byte of half of all answers was waited for, out of however few are
-    /// known; `None` if it is none.
-    pub(crate) fn wait_bytes(&self) -> Option<u64> {
-        let wait_ms = self.first_bytes.percentile(50, 1)?.as_millis();
-        let per_mib_ms = self.bodies.percentile(50, 1)?.as_millis().max(1);
-        u64::try_from((wait_ms << 20) / per_mib_ms).ok()
+    /// What half of its answers need, or less, out of however few are known.
+    pub(crate) fn usual(&self) -> Usual {
+        Usual {
+            wait: self.first_bytes.percentile(50, 1),
+            wait_long: self.long_waits.percentile(50, 1),
+            per_mib: self.bodies.percentile(50, 1),
+        }
     }
 
-    /// A body has come whole.
-    pub(crate) fn on_body(&mut self, bytes: u64, took: Duration) {
-        if bytes >= BODY_BYTES_MIN {
+    /// A body has come whole: how long its first byte took, and the rest.
+    pub(crate) fn on_body(&mut self, bytes: u64, first_byte: Duration, took: Duration) {
+        if bytes >= TIMED_BYTES_MIN {
             let per_mib_ns = took.as_nanos().saturating_mul(1 << 20) / u128::from(bytes);
             self.bodies.add(Duration::from_nanos(u64::try_from(per_mib_ns).unwrap_or(u64::MAX)));
+        }
+        if bytes >= LONG_BYTES_MIN {
+            self.long_waits.add(first_byte);
         }
     }
 

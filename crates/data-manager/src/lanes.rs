@@ -15,6 +15,7 @@ use crate::download_error::{DownloadError, DownloadErrorKind};
 use crate::health::{Health, Verdict};
 use crate::options::Limits;
 use crate::status::SourceStatus;
+use crate::usual::{FULL_LOAD, Usual};
 use crate::window::Window;
 
 /// A request that has been silent for this long no longer keeps others from starting, until it has bytes.
@@ -38,19 +39,6 @@ const RETRY_PART: u32 = 4;
 
 /// What may be asked for a second time while the first request is silent, in percent of all bytes that came in.
 const HEDGE_PERCENT: u64 = 3;
-
-/// A request that moves bytes all of its time. One that waits for its first byte for most of its time is a part of it, though
-/// no less than an eighth, in the count of those that fill the link.
-const FULL_LOAD: u32 = 1_024;
-const LOAD_MIN: u32 = FULL_LOAD / 8;
-
-/// What one request brings of a longer file.
-const RUN_BYTES: u64 = 16 << 20;
-
-/// It brings as much more as makes the wait for its first byte a small part of its time: some servers read the whole object
-/// before they send a part of it. The smaller factor is for connections that would be idle otherwise.
-const RUN_WAITS: u64 = 8;
-const RUN_WAITS_IDLE: u64 = 2;
 
 /// Sources that are remembered; healthy ones that nobody asks are forgotten beyond that.
 const SOURCES_MAX: usize = 1_024;
@@ -125,6 +113,8 @@ pub(crate) struct Lane {
     source: String,
     number: u64,
     started: Duration,
+    /// How long its first byte took, once it is here.
+    first_byte: Duration,
     load: u32,
     is_counted: bool,
     is_answered: bool,
@@ -276,11 +266,8 @@ impl Lanes {
     /// How much a request to a source is to bring of a file of which nobody else fetches the next `rest` bytes.
     pub(crate) fn run_bytes(&self, source: &str, rest: u64) -> u64 {
         let inner = self.shared.lock();
-        let wait_bytes = inner.sources.get(source).and_then(|state| state.health.wait_bytes()).unwrap_or(0);
-        let waiting = u32::try_from(inner.waiting.len()).unwrap_or(u32::MAX);
-        let idle = inner.window.limit().saturating_sub(waiting).max(1);
-        drop(inner);
-        run_bytes(rest, wait_bytes, idle)
+        let usual = inner.sources.get(source).map(|state| state.health.usual()).unwrap_or_default();
+        inner.run_bytes(usual, rest)
     }
 
     /// How long a source is to be left alone.
@@ -405,6 +392,12 @@ impl Inner {
         self.window.limit().saturating_add(silent).saturating_mul(FULL_LOAD)
     }
 
+    /// What a request is to bring of the next `rest` bytes of a file.
+    fn run_bytes(&self, usual: Usual, rest: u64) -> u64 {
+        let waiting = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
+        usual.run_bytes(rest, self.window.limit().saturating_sub(waiting))
+    }
+
     fn is_source_full(&self, source: &str) -> bool {
         self.sources.get(source).is_some_and(|state| {
             // A source that is late with most is not asked for more than the window holds, overdue or not.
@@ -436,9 +429,11 @@ impl Inner {
     }
 
     fn open_lane(&mut self, (source, bytes): (&str, u64), now: Duration, shared: &Arc<Shared>) -> Lane {
+        let usual = self.source(source).health.usual();
+        let run_bytes = self.run_bytes(usual, bytes);
         let state = self.source(source);
         state.open += 1;
-        let load = load(bytes, state.health.wait_bytes().unwrap_or(0));
+        let load = usual.load(run_bytes);
         self.counted += 1;
         self.load += load;
         self.open += 1;
@@ -448,6 +443,7 @@ impl Inner {
             source: source.to_string(),
             number: self.last_lane,
             started: now,
+            first_byte: Duration::ZERO,
             load,
             is_counted: true,
             is_answered: false,
@@ -488,24 +484,6 @@ impl SourceState {
         let outrun = self.overdue.len() - late;
         late > usize::try_from(self.open).unwrap_or(usize::MAX).saturating_sub(outrun) / 2
     }
-}
-
-/// The part of its time for which a request for at most `bytes` moves them, where `wait_bytes` would have come in the wait for
-/// its first byte.
-fn load(bytes: u64, wait_bytes: u64) -> u32 {
-    let all = u128::from(bytes.max(1)) + u128::from(wait_bytes);
-    let part = u128::from(bytes.max(1)) * u128::from(FULL_LOAD) / all;
-    u32::try_from(part).unwrap_or(FULL_LOAD).clamp(LOAD_MIN, FULL_LOAD)
-}
-
-/// How much a request is to bring of the next `rest` bytes of a file, where `wait_bytes` would have come in the wait for a first
-/// byte, and `idle` connections could share the file.
-fn run_bytes(rest: u64, wait_bytes: u64, idle: u32) -> u64 {
-    let most = RUN_BYTES.max(wait_bytes.saturating_mul(RUN_WAITS));
-    let least = RUN_BYTES.max(wait_bytes.saturating_mul(RUN_WAITS_IDLE));
-    let bytes = (rest / u64::from(idle)).clamp(least, most);
-    // A rest that would be no request worth making goes along.
-    if rest.saturating_sub(bytes) < least { rest } else { bytes }
 }
 
 fn closed(source: &str, rest: Duration) -> DownloadError {
@@ -553,6 +531,7 @@ impl Lane {
         self.moves();
         self.is_reported = true;
         let now = self.shared.clock.monotonic();
+        self.first_byte = now.saturating_sub(self.started);
         let mut inner = self.shared.lock();
         let is_first = !std::mem::replace(&mut self.is_answered, true);
         inner.moving += u32::from(is_first);
@@ -560,7 +539,7 @@ impl Lane {
             state.answered += usize::from(is_first);
             state.answered_at = Some(now);
             state.outrun_before = state.outrun_before.max(self.started);
-            state.health.on_success(now.saturating_sub(self.started));
+            state.health.on_success(self.first_byte);
         }
     }
 
@@ -601,7 +580,7 @@ impl Lane {
     /// Its body has come whole, in so much time of waiting for it.
     pub(crate) fn delivered(&self, bytes: u64, waited: Duration) {
         if let Some(state) = self.shared.lock().sources.get_mut(&self.source) {
-            state.health.on_body(bytes, waited);
+            state.health.on_body(bytes, self.first_byte, waited);
         }
     }
 

@@ -125,6 +125,7 @@ mod staging_progress;
 mod summed_json;
 mod sync;
 mod tasks_manager;
+mod usual;
 mod window;
 
 pub use chunk_ref::ChunkRef;

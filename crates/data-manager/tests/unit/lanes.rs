@@ -141,28 +141,9 @@ async fn while_nothing_moves_twice_as_many_as_are_silent_are_asked_for() {
 
 const MIB: u64 = 1 << 20;
 
-#[test]
-fn a_request_brings_16_mib_while_others_want_the_connections() {
-    assert_eq!(run_bytes(100 * MIB, 0, 1), 16 * MIB);
-    assert_eq!(run_bytes(31 * MIB, 0, 8), 31 * MIB, "no request is made for less");
-    assert_eq!(run_bytes(5, 0, 8), 5);
-}
-
-#[test]
-fn a_file_is_shared_among_connections_that_would_be_idle() {
-    assert_eq!(run_bytes(400 * MIB, 10 * MIB, 8), 50 * MIB);
-    assert_eq!(run_bytes(400 * MIB, 10 * MIB, 400), 20 * MIB, "but not for requests that mostly wait");
-}
-
-#[test]
-fn a_source_that_is_waited_for_long_is_asked_for_more_at_once() {
-    assert_eq!(run_bytes(1_000 * MIB, 10 * MIB, 1), 80 * MIB);
-    assert_eq!(run_bytes(90 * MIB, 10 * MIB, 1), 90 * MIB);
-}
-
 #[tokio::test(start_paused = true)]
 async fn how_long_a_source_is_waited_for_is_known_from_its_first_body_on() {
-    for (wait_ms, known) in [(500, 200 * MIB..1_000 * MIB), (5, 16 * MIB..16 * MIB + 1)] {
+    for (wait_ms, known) in [(500, 100 * MIB..1_000 * MIB), (5, 16 * MIB..16 * MIB + 1)] {
         let (lanes, clock) = lanes(64);
         let mut lane = enter(&lanes, 0, false).await.unwrap();
         assert_eq!(lanes.run_bytes(SOURCE, 10_000 * MIB), 16 * MIB);
@@ -172,15 +153,6 @@ async fn how_long_a_source_is_waited_for_is_known_from_its_first_body_on() {
         let run = lanes.run_bytes(SOURCE, 10_000 * MIB);
         assert!(known.contains(&run), "{run} after a wait of {wait_ms} ms");
     }
-}
-
-#[test]
-fn a_request_that_mostly_waits_is_an_eighth_of_one_that_moves_bytes_at_least() {
-    assert_eq!(load(MIB, 0), FULL_LOAD, "nothing is known of the source");
-    assert_eq!(load(MIB, MIB), FULL_LOAD / 2);
-    assert_eq!(load(u64::MAX, u64::MAX), FULL_LOAD / 2);
-    assert_eq!(load(1, MIB), FULL_LOAD / 8);
-    assert_eq!(load(0, 0), FULL_LOAD);
 }
 
 /// How many requests of so many bytes the window holds, once a source is known to be waited for as long as a MiB takes.
@@ -208,7 +180,7 @@ async fn held(bytes: u64) -> usize {
 
 #[tokio::test(start_paused = true)]
 async fn the_window_holds_more_requests_of_those_that_mostly_wait() {
-    assert_eq!(held(1_000 * MIB).await, 9, "a hair less than the whole of eight");
+    assert_eq!(held(1_000 * MIB).await, 10, "a run brings several times what its wait would have brought");
     assert_eq!(held(MIB).await, 16);
     assert_eq!(held(10_000).await, 64);
 }
