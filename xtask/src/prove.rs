@@ -14,7 +14,7 @@ const HOSTILE_STEPS: &str = "200000";
 
 /// The proofs: which tests, and what the environment says to them.
 const PROOFS: [(&str, &[&str], (&str, &str)); 5] = [
-    ("crashes and faults", &["--test", "proof", "crashes::"], ("LOGHOLD_SEEDS", "64")),
+    ("crashes and faults", &["--test", "proof", "crashes::"], ("LOGHOLD_SEEDS", "512")),
     ("random calls", &["--test", "proof", "model::"], ("LOGHOLD_STEPS", STEPS)),
     ("every bit", &["--test", "proof", "damage::"], ("LOGHOLD_FLIP_STRIDE", "1")),
     ("threads", &["--test", "proof", "race::"], ("LOGHOLD_SEEDS", "200")),

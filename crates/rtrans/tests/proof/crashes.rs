@@ -63,7 +63,7 @@ fn sweep(number: usize, need_compress: u16) {
     let (name, scene) = scenes::all().swap_remove(number);
     let calls = calls_of(&scene, need_compress);
     println!("{name}: {calls} disk calls");
-    for seed in seeds(8) {
+    for seed in seeds(64) {
         for call in 1..=calls {
             let mut world = World::new(seed * 1_000 + call, small(need_compress));
             let what = format!("scene {name:?}, seed {seed}, power cut at call {call} of {calls}");
