@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::data_source::{SourceError, SourceErrorKind};
-use crate::usual::{LONG_BYTES_MIN, TIMED_BYTES_MIN, Usual};
+use crate::usual::{LONG_BYTES_MIN, Usual};
 
 /// Failures in a row after which a source is left to rest.
 const FAILURES_TO_OPEN: u32 = 8;
@@ -15,6 +15,8 @@ const REST_MAX: Duration = Duration::from_mins(1);
 const PROBE_MAX: Duration = Duration::from_secs(30);
 /// When to ask again while a probe is out: most are answered within a second, and then all may start.
 const PROBE_LOOK: Duration = Duration::from_secs(1);
+/// Bodies of fewer bytes say little of how fast bytes come.
+const BODY_BYTES_MIN: u64 = 64 << 10;
 /// How fast a source's bodies come is known from this many on.
 const BODIES_MIN: u16 = 8;
 /// The longest wait that a source may ask of us.
@@ -182,7 +184,7 @@ impl Health {
 
     /// A body has come whole: how long its first byte took, and the rest.
     pub(crate) fn on_body(&mut self, bytes: u64, first_byte: Duration, took: Duration) {
-        if bytes >= TIMED_BYTES_MIN {
+        if bytes >= BODY_BYTES_MIN {
             let per_mib_ns = took.as_nanos().saturating_mul(1 << 20) / u128::from(bytes);
             self.bodies.add(Duration::from_nanos(u64::try_from(per_mib_ns).unwrap_or(u64::MAX)));
         }

@@ -22,9 +22,6 @@ const SPACE_AGE: Duration = Duration::from_millis(100);
 /// Threads that may be waiting for a disk at once.
 const BLOCKING_THREADS_MAX: usize = 32;
 
-/// File handles that a runtime takes when it starts, and some more.
-const RUNTIME_HANDLES: usize = 16;
-
 /// How long `close` waits for what is under way.
 const CLOSE_TIME: Duration = Duration::from_secs(10);
 
@@ -54,7 +51,7 @@ impl TasksManager {
     /// A pool of its own.
     pub(crate) fn new(bell: Arc<Bell>) -> Result<TasksManager> {
         let failed = |error| Error::io("starting the threads of the tasks manager", error);
-        host::expect_handles(RUNTIME_HANDLES).map_err(failed)?;
+        host::expect_handles(host::RUNTIME_HANDLES).map_err(failed)?;
         let runtime = Builder::new_multi_thread()
             .enable_all()
             .thread_name("data-manager")

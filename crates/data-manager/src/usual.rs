@@ -8,9 +8,6 @@ use std::time::Duration;
 pub(crate) const FULL_LOAD: u32 = 1_024;
 const LOAD_MIN: u32 = FULL_LOAD / 8;
 
-/// Bodies of fewer bytes come with their first byte, and say little of how fast bytes come.
-pub(crate) const TIMED_BYTES_MIN: u64 = 64 << 10;
-
 /// One request to a far source brings of a longer file what comes in this time, so that what is more urgent by then waits no
 /// longer for its connection.
 const RUN_TIME_MS: u64 = 250;

@@ -20,6 +20,14 @@ fn small(number: u32) -> Stock {
     Stock::new(number, &[("a.parquet", 10_000)])
 }
 
+/// Fetches chunks one after the other.
+fn get(hold: &DataManagerImpl, world: &World, stock: &[Stock]) {
+    for each in stock {
+        hold.download_chunk(each.chunk(&world.origin, Said::Size)).expect("it is taken");
+        hold.wait_chunk(each.id(), PATIENCE).expect("it becomes ready");
+    }
+}
+
 fn slow(stock: &[Stock], bytes_per_second: u64) -> World {
     let link = Link { bytes_per_second_total: bytes_per_second, ..Link::default() };
     World::of(stock.iter().fold(Site::new().link(link), |site, each| each.on(site)))
@@ -115,10 +123,7 @@ fn a_full_directory_pauses_and_goes_on_when_a_chunk_is_deleted() {
     let mut options = world.options();
     options.data_dirs[0].bytes_max = Some(2_500_000);
     let hold = DataManagerImpl::open_with(options, Parts::default()).unwrap();
-    for each in &stock[..2] {
-        hold.download_chunk(each.chunk(&world.origin, Said::Size)).unwrap();
-        hold.wait_chunk(each.id(), PATIENCE).unwrap();
-    }
+    get(&hold, &world, &stock[..2]);
     let mut watch = hold.watch();
     hold.download_chunk(stock[2].chunk(&world.origin, Said::Size)).unwrap();
     let paused = expect_event(&mut watch, "the pause", |event| matches!(event, Event::Paused { .. }));
@@ -200,10 +205,7 @@ fn chunks_go_to_the_directory_with_room() {
         |name: &str, mb: u64| DataDir { path: world.path().join(name), bytes_max: Some(mb * 1_000_000) };
     options.data_dirs = vec![dir("one", 2), dir("two", 4)];
     let hold = DataManagerImpl::open_with(options.clone(), Parts::default()).unwrap();
-    for each in &stock {
-        hold.download_chunk(each.chunk(&world.origin, Said::Size)).unwrap();
-        hold.wait_chunk(each.id(), PATIENCE).unwrap();
-    }
+    get(&hold, &world, &stock);
     let on_one = stock
         .iter()
         .filter(|each| hold.get_chunk(each.id()).unwrap().path().starts_with(world.path().join("one")));
@@ -284,10 +286,7 @@ fn damage_on_disk_is_found_by_verify_and_healed() {
     let stock: Vec<Stock> = (1..=3).map(small).collect();
     let world = stocked(&stock);
     let hold = world.open();
-    for each in &stock {
-        hold.download_chunk(each.chunk(&world.origin, Said::Size)).unwrap();
-        hold.wait_chunk(each.id(), PATIENCE).unwrap();
-    }
+    get(&hold, &world, &stock);
     let path = hold.get_chunk(stock[1].id()).unwrap().path().join("a.parquet");
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[5_000] ^= 1;
@@ -313,10 +312,7 @@ fn a_link_in_the_place_of_a_chunk_is_damage_and_what_it_leads_to_is_left_alone()
     let stock: Vec<Stock> = (1..=2).map(small).collect();
     let world = stocked(&stock);
     let hold = world.open();
-    for each in &stock {
-        hold.download_chunk(each.chunk(&world.origin, Said::Size)).unwrap();
-        hold.wait_chunk(each.id(), PATIENCE).unwrap();
-    }
+    get(&hold, &world, &stock);
     let path = hold.get_chunk(stock[0].id()).unwrap().path().to_path_buf();
     hold.close();
     drop(hold);
@@ -336,10 +332,7 @@ fn a_link_above_chunks_keeps_no_hold_from_starting_and_no_deletion_from_ending()
     let stock: Vec<Stock> = (1..=2).map(small).collect();
     let world = stocked(&stock);
     let hold = world.open();
-    for each in &stock {
-        hold.download_chunk(each.chunk(&world.origin, Said::Size)).unwrap();
-        hold.wait_chunk(each.id(), PATIENCE).unwrap();
-    }
+    get(&hold, &world, &stock);
     let pin = hold.get_chunk(stock[0].id()).unwrap();
     hold.delete_chunk(stock[0].id());
     hold.close();
@@ -365,10 +358,7 @@ fn a_verification_counts_every_byte_it_reads_and_ends_at_its_total() {
     let stock: Vec<Stock> = (1..=3).map(|number| Stock::new(number, &[("a.parquet", 9 << 20)])).collect();
     let world = stocked(&stock);
     let hold = world.open();
-    for each in &stock {
-        hold.download_chunk(each.chunk(&world.origin, Said::Size)).unwrap();
-        hold.wait_chunk(each.id(), PATIENCE).unwrap();
-    }
+    get(&hold, &world, &stock);
     let mut verification = hold.verify(Verify::default()).unwrap();
     let report = world.runtime.block_on(verification.finished()).unwrap();
     let reached = verification.progress();

@@ -4,9 +4,12 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 
+/// What a runtime of tokio takes when it starts, and some more.
+pub const RUNTIME_HANDLES: usize = 16;
+
 /// Fails as opening a file would when the process may not have `count` more handles at once.
 ///
-/// For whoever starts a runtime of tokio, which makes some in passing and panics where it cannot.
+/// For whoever starts a runtime of tokio, which makes some in passing and panics where it cannot: [`RUNTIME_HANDLES`].
 ///
 /// # Errors
 /// The system's own, when there are too few.

@@ -46,7 +46,7 @@ mod watch;
 pub use clock::{Clock, TimeSource};
 pub use disk::{Disk, Entry, Kind, Space, Stat, lacks_handles};
 pub use file::File;
-pub use handles::expect_handles;
+pub use handles::{RUNTIME_HANDLES, expect_handles};
 pub use lock::{DirLock, LockError};
 pub use map::Map;
 pub use publish::is_unpublished;

@@ -3,13 +3,10 @@
 
 use std::io;
 
-use host::{expect_handles, lacks_handles};
+use host::{RUNTIME_HANDLES, expect_handles, lacks_handles};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::exit::{Failure, Outcome};
-
-/// File handles that a runtime takes when it starts, and some more.
-const RUNTIME_HANDLES: usize = 16;
 
 /// A runtime that goes on while the caller waits for something else.
 pub(crate) fn runtime_with_a_thread() -> Outcome<Runtime> {
