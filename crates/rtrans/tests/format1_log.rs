@@ -210,3 +210,66 @@ fn a_closed_log_whose_end_is_missing_tells_its_readers_which_records_are_lost() 
         assert_eq!(reader.last(), Some(id(9)));
     }
 }
+
+/// Appends that reach the system, and the disk now and then, over the edges of files and directories.
+fn half_durable(sim: &SimDisk, durable: &mut usize) -> Result<(), Error> {
+    let log = open(&sim.disk())?;
+    for number in 0..20 {
+        let level = if number % 5 == 4 { Level::Disk } else { Level::Os };
+        log.append_at(level, TypeNo(number), format!("record {number}").as_bytes())?;
+        if level == Level::Disk {
+            *durable = number as usize + 1;
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn readers_that_come_before_the_next_writer_find_the_end_that_it_finds() {
+    let calls = {
+        let sim = SimDisk::new(0);
+        half_durable(&sim, &mut 0).unwrap();
+        sim.calls()
+    };
+    let mut torn = 0;
+    for call in 1..=calls {
+        for seed in 0..8 {
+            let sim = SimDisk::new(seed * 1_000 + call);
+            sim.crash_at(call);
+            let mut durable = 0;
+            drop(half_durable(&sim, &mut durable));
+            sim.crash();
+            let what = format!("power cut at call {call}, seed {seed}");
+            // Before there is a file of parameters there is no log.
+            let Ok(reader) = Reader::open_on(&sim.disk()) else { continue };
+            let before = numbers(&reader);
+            assert!(before.len() >= durable, "{what}: {before:?}, but {durable} were durable");
+            assert_eq!(reader.last().map_or(0, TransId::get), before.len() as u64, "{what}");
+
+            let log = open(&sim.disk()).unwrap();
+            torn += usize::from(log.recovery().torn.is_some());
+            assert_eq!(numbers(log.reader()), before, "{what}: {}", log.recovery());
+            // As many as were torn at the most, so that the log may end where it seemed to.
+            for number in before.len()..20 {
+                append(&log, u32::try_from(number).unwrap()).unwrap();
+                assert_eq!(numbers(&reader).len(), number + 1, "{what}");
+            }
+        }
+    }
+    assert!(torn > 20, "only {torn} ends were torn");
+}
+
+#[test]
+fn damage_behind_which_a_writer_goes_on_is_told_and_ends_no_reader() {
+    let sim = SimDisk::new(1);
+    let log = open(&sim.disk()).unwrap();
+    for number in 0..4 {
+        log.append_at(Level::Os, TypeNo(number), format!("record {number}").as_bytes()).unwrap();
+    }
+    let data = sim.disk().edit_file(Path::new("0/data.0")).unwrap();
+    data.write_all_at(b"\xff", 12).unwrap();
+    let reader = Reader::open_on(&sim.disk()).unwrap();
+    log.append_at(Level::Os, TypeNo(4), b"record 4").unwrap();
+    let (whole, lost): (Vec<_>, Vec<_>) = reader.scan(..).partition(Result::is_ok);
+    assert_eq!((whole.len(), lost.len()), (4, 1), "{lost:?}");
+}

@@ -5,32 +5,26 @@ use std::path::PathBuf;
 
 use host::{Disk, Kind};
 
+use super::doubtful::{Unreadable, at_least, attested_by_tail};
 use super::files::{Files, Source};
 use super::look::{dirs, numbers_in};
 use super::position::dir_path;
-use super::recover::{at_least, missing_dirs};
+use super::recover::missing_dirs;
 use super::shelf::Shelf;
-use super::verdict::{Attested, judge};
+use super::verdict::judge;
 use crate::backup::Snapshot;
 use crate::check::{Audit, FindingKind, Severity};
 use crate::error::{Corruption, Error};
 use crate::ids::TransId;
 use crate::parameters::Parameters;
-use crate::tail_page::{self, Tail};
+use crate::tail_page::Tail;
 
 /// How many bytes of records are read at once, and how often progress is told.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// Records that cannot be read.
-struct Bad {
-    first: u64,
-    last: u64,
-    why: Corruption,
-}
-
 /// Reads a whole log.
 pub(crate) fn audit(disk: &Disk, parameters: &Parameters, audit: &mut Audit<'_>) -> Result<(), Error> {
-    let shelf = Shelf::open(disk, parameters)?;
+    let shelf = Shelf::as_found(disk, parameters)?;
     let (first, next) = shelf.bounds();
     let last = next.saturating_sub(1);
     let files = Files::new(disk, Source::Any);
@@ -48,8 +42,7 @@ pub(crate) fn audit(disk: &Disk, parameters: &Parameters, audit: &mut Audit<'_>)
     let missing: Vec<Corruption> = missing_dirs(shelf.form(), &found).collect();
     let bad = read_all(&shelf, (first, next), &missing, audit)?;
 
-    let attested = tail_page::read(disk).map_or(Attested::Unknown, |tail| Attested::Upto(tail.durable_seq));
-    let attested = at_least(shelf.form(), attested, first, last);
+    let attested = at_least(shelf.form(), attested_by_tail(disk), first, last);
     let spans: Vec<(u64, u64)> = bad.iter().map(|bad| (bad.first, bad.last)).collect();
     let verdict = judge(last, &spans, attested);
     audit.next = verdict.next;
@@ -75,14 +68,14 @@ fn read_all(
     (first, next): (u64, u64),
     missing: &[Corruption],
     audit: &mut Audit<'_>,
-) -> Result<Vec<Bad>, Error> {
-    let mut bad: Vec<Bad> = Vec::new();
+) -> Result<Vec<Unreadable>, Error> {
+    let mut bad: Vec<Unreadable> = Vec::new();
     let mut id = first;
     while id < next {
         // Whole directories that are gone are passed over at once.
         let gone = missing.iter().find(|gone| gone.ids.is_some_and(|(from, _)| from.get() == id));
         if let Some((_, last)) = gone.and_then(|gone| gone.ids) {
-            bad.extend(gone.map(|gone| Bad { first: id, last: last.get(), why: gone.clone() }));
+            bad.extend(gone.map(|gone| Unreadable { first: id, last: last.get(), why: gone.clone() }));
             id = last.get().saturating_add(1);
             continue;
         }
@@ -95,7 +88,7 @@ fn read_all(
             Err(Error::Corrupt(why)) => {
                 match bad.last_mut() {
                     Some(bad) if bad.last.saturating_add(1) == id => bad.last = id,
-                    _ => bad.push(Bad { first: id, last: id, why }),
+                    _ => bad.push(Unreadable { first: id, last: id, why }),
                 }
                 id = id.saturating_add(1);
             }

@@ -7,6 +7,7 @@
 //! | [`files`], [`stored`], [`look`], [`recognise`] | reading one record; finding the ends; telling who wrote the log |
 //! | [`shelf`] | what readers share |
 //! | [`writer`], [`gather`], [`handles`], [`behind`], [`cut`] | what the one writer does |
+//! | [`doubtful`] | what a crash may have torn, and where it did |
 //! | [`recover`] | opening to write |
 //! | [`audit`] | reading all of it, to say what is not as it was written |
 
@@ -14,6 +15,7 @@ mod audit;
 mod behind;
 mod cut;
 mod data;
+mod doubtful;
 mod entry;
 mod files;
 mod gather;

@@ -13,6 +13,7 @@ use host::Disk;
 use super::Opened;
 use super::cut::{End, Removed, cut};
 use super::data::Place;
+use super::doubtful::{Unreadable, at_least, first_doubtful, scan};
 use super::entry::{Layout, RUBY_ENTRY_BYTES};
 use super::files::{Files, Source};
 use super::look::{Dirs, dirs, last_written, numbers_in};
@@ -30,17 +31,6 @@ use crate::recovery::{Recovery, Torn};
 /// Records that had been durable and are read again on every opening: enough to find a disk that lost its last writes
 /// although it had promised them.
 const RECHECKED: u64 = 1024;
-
-/// How many bytes of records are read at once.
-const PIECE_BYTES: usize = 1 << 20;
-
-/// A record, or some, that cannot be read.
-#[derive(Clone, Debug)]
-struct Unreadable {
-    first: u64,
-    last: u64,
-    why: Corruption,
-}
 
 /// Opens a log to write. The caller holds the lock.
 ///
@@ -61,7 +51,7 @@ pub(crate) fn open(disk: &Disk, parameters: &Parameters, attested: Attested) -> 
     shelf.publish_first(first);
     shelf.publish_next(last.saturating_add(1));
     let attested = at_least(&form, attested, first, last);
-    let unreadable = scan(&shelf, first, last, attested)?;
+    let unreadable = scan(&shelf, (first, last), attested, RECHECKED)?;
     let bad: Vec<(u64, u64)> = unreadable.iter().map(|bad| (bad.first, bad.last)).collect();
     let Verdict { next, damaged } = judge(last, &bad, attested);
     let slot = form.geometry.slot_of(next).ok_or_else(|| beyond_numbers(next))?;
@@ -98,52 +88,6 @@ impl Shelf {
             }),
         }
     }
-}
-
-/// What the directories attest besides: each but the last two is complete and durable.
-pub(super) fn at_least(form: &Form, attested: Attested, first: u64, last: u64) -> Attested {
-    let before = first_doubtful(form, first, last).saturating_sub(1);
-    match attested {
-        Attested::Upto(attested) => Attested::Upto(attested.max(before)),
-        Attested::Unknown => Attested::Unknown,
-    }
-}
-
-/// The first record of the last two directories, which alone can be torn.
-fn first_doubtful(form: &Form, first: u64, last: u64) -> u64 {
-    let dir = form.geometry.slot_of(last).map_or(0, |slot| slot.dir).saturating_sub(1);
-    form.geometry.first_of(dir).unwrap_or(1).max(first)
-}
-
-/// Reads the end of the log. What is bad is listed in order; nothing behind the first torn record is looked at.
-///
-/// The list is no longer than two directories have records.
-fn scan(shelf: &Shelf, first: u64, last: u64, attested: Attested) -> Result<Vec<Unreadable>, Error> {
-    let from = first_doubtful(shelf.form(), first, last);
-    let (mut id, enough) = match attested {
-        Attested::Upto(attested) => {
-            (from.max(attested.saturating_add(1).saturating_sub(RECHECKED)), attested)
-        }
-        Attested::Unknown => (from, u64::MAX),
-    };
-    let mut unreadable: Vec<Unreadable> = Vec::new();
-    while id <= last {
-        match shelf.read_run(id, last.saturating_add(1), PIECE_BYTES) {
-            Ok(batch) => id = id.saturating_add(batch.len() as u64),
-            Err(Error::Corrupt(why)) => {
-                match unreadable.last_mut() {
-                    Some(bad) if bad.last.saturating_add(1) == id => bad.last = id,
-                    _ => unreadable.push(Unreadable { first: id, last: id, why }),
-                }
-                if id > enough {
-                    break;
-                }
-                id = id.saturating_add(1);
-            }
-            Err(other) => return Err(other),
-        }
-    }
-    Ok(unreadable)
 }
 
 /// The first free block behind the record before `next`: behind its bytes where they are good, else in a new file, so

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use host::Disk;
 
 use super::data::DATA_HEAD_BYTES;
+use super::doubtful::{attested_by_tail, first_torn};
 use super::entry::is_blank;
 use super::files::{Files, Source};
 use super::look::{Dirs, dirs, last_written};
@@ -45,6 +46,17 @@ pub(crate) struct Shelf {
     first: AtomicU64,
     /// The id behind the last record. Published after the record's bytes and its entry.
     next: AtomicU64,
+    /// Of a log that is only read: a torn end that was found when it was opened.
+    torn: Option<TornEnd>,
+}
+
+/// Records at the end that the next writer will cut, for they are not whole, or lie behind one that is not.
+#[derive(Clone, Copy, Debug)]
+struct TornEnd {
+    /// The first that is not whole.
+    first: u64,
+    /// The id behind the last slot that was ever written.
+    next: u64,
 }
 
 impl Shelf {
@@ -53,6 +65,18 @@ impl Shelf {
     /// # Errors
     /// [`Error::BadParameters`] when positions cannot be computed from the parameters.
     pub(crate) fn open(disk: &Disk, parameters: &Parameters) -> Result<Arc<Shelf>, Error> {
+        // Before the end is looked for: what is durable by then was written before.
+        let attested = attested_by_tail(disk);
+        let mut shelf = Shelf::as_found(disk, parameters)?;
+        if let Some(first) = first_torn(&shelf, attested) {
+            shelf.torn = Some(TornEnd { first, next: shelf.bounds().1 });
+            shelf.publish_next(first);
+        }
+        Ok(Arc::new(shelf))
+    }
+
+    /// The same, up to the last slot that was ever written, whether its record is whole or not.
+    pub(crate) fn as_found(disk: &Disk, parameters: &Parameters) -> Result<Shelf, Error> {
         let files = Files::new(disk, Source::Any);
         let found = dirs(&files)?;
         let form = recognise(&files, parameters, &found)?;
@@ -60,12 +84,12 @@ impl Shelf {
         let (_, first, next) = shelf.look_at_end()?;
         shelf.publish_first(first);
         shelf.publish_next(next);
-        Ok(Arc::new(shelf))
+        Ok(shelf)
     }
 
     /// A shelf without any record yet.
     pub(crate) fn of(files: Files, form: Form, authority: Authority) -> Shelf {
-        Shelf { files, form, authority, first: AtomicU64::new(1), next: AtomicU64::new(1) }
+        Shelf { files, form, authority, first: AtomicU64::new(1), next: AtomicU64::new(1), torn: None }
     }
 
     pub(crate) fn files(&self) -> &Files {
@@ -117,6 +141,7 @@ impl Shelf {
             return Ok(());
         }
         let (found, first, next) = self.look_at_end()?;
+        let next = self.still_torn(next).unwrap_or(next);
         let known = self.next.load(Ordering::Acquire);
         self.first.fetch_max(first, Ordering::AcqRel);
         if let Some(dir) = found.numbers.first() {
@@ -129,6 +154,13 @@ impl Shelf {
             self.next.store(next, Ordering::Release);
         }
         Ok(())
+    }
+
+    /// Where the log ends while nobody has come to cut its torn end: a writer that goes on behind has found it whole, so that
+    /// what cannot be read there is damage.
+    fn still_torn(&self, next: u64) -> Option<u64> {
+        let torn = self.torn.filter(|torn| torn.next == next)?;
+        self.read_here(torn.first).is_err().then_some(torn.first)
     }
 
     /// Where the log begins and ends.

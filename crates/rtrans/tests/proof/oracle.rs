@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use rtrans::{Log, Reader, Record};
+use rtrans::{Error, Log, Reader, Record};
 
 use crate::kit::id;
 
@@ -216,22 +216,27 @@ impl Oracle {
 
     /// Compares everything that a reader sees with the first `count` records.
     pub(crate) fn compare(&self, reader: &Reader, count: usize) {
-        let mut next = self.first;
-        for record in reader.scan(..) {
-            let record = record.unwrap_or_else(|error| panic!("a scan fails before record {next}: {error}"));
-            assert_eq!(record.id.get(), next, "the scan has a hole or a repetition");
-            self.compare_one(&record);
-            next += 1;
-        }
-        assert_eq!(next, (count as u64 + 1).max(self.first), "the scan ends too early or too late");
+        self.compare_all(reader.scan(..), count);
         if let Some(last) = reader.last() {
             assert_eq!(last.get(), count as u64);
             self.compare_one(&reader.read(last).unwrap().unwrap());
             assert_eq!(reader.read(last.next()).unwrap(), None);
         }
         if self.first > 1 && self.first <= count as u64 {
-            assert!(matches!(reader.read(id(self.first - 1)), Err(rtrans::Error::Trimmed { .. })));
+            assert!(matches!(reader.read(id(self.first - 1)), Err(Error::Trimmed { .. })));
         }
+    }
+
+    /// Compares the records of a scan with the first `count` ones.
+    pub(crate) fn compare_all(&self, scan: impl Iterator<Item = Result<Record, Error>>, count: usize) {
+        let mut next = self.first;
+        for record in scan {
+            let record = record.unwrap_or_else(|error| panic!("a scan fails before record {next}: {error}"));
+            assert_eq!(record.id.get(), next, "the scan has a hole or a repetition");
+            self.compare_one(&record);
+            next += 1;
+        }
+        assert_eq!(next, (count as u64 + 1).max(self.first), "the scan ends too early or too late");
     }
 
     pub(crate) fn compare_one(&self, record: &Record) {
