@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use host::{Disk, Kind};
 
-use super::doubtful::{Unreadable, at_least, attested_by_tail};
+use super::doubtful::{Unreadable, at_least, attested_by_tail, note};
 use super::files::{Files, Source};
 use super::look::{dirs, numbers_in};
 use super::position::dir_path;
@@ -86,10 +86,7 @@ fn read_all(
                 audit.count_records(batch.len() as u64, bytes as u64)?;
             }
             Err(Error::Corrupt(why)) => {
-                match bad.last_mut() {
-                    Some(bad) if bad.last.saturating_add(1) == id => bad.last = id,
-                    _ => bad.push(Unreadable { first: id, last: id, why }),
-                }
+                note(&mut bad, id, why);
                 id = id.saturating_add(1);
             }
             // Trimmed or rolled back by a writer since.

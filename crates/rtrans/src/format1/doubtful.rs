@@ -19,6 +19,14 @@ pub(super) struct Unreadable {
     pub(super) why: Corruption,
 }
 
+/// Adds a record to those before it.
+pub(super) fn note(unreadable: &mut Vec<Unreadable>, id: u64, why: Corruption) {
+    match unreadable.last_mut() {
+        Some(bad) if bad.last.saturating_add(1) == id => bad.last = id,
+        _ => unreadable.push(Unreadable { first: id, last: id, why }),
+    }
+}
+
 /// What the directories attest besides: each but the last two is complete and durable.
 pub(super) fn at_least(form: &Form, attested: Attested, first: u64, last: u64) -> Attested {
     let before = first_doubtful(form, first, last).saturating_sub(1);
@@ -54,10 +62,7 @@ pub(super) fn scan(
         match shelf.read_run(id, last.saturating_add(1), PIECE_BYTES) {
             Ok(batch) => id = id.saturating_add(batch.len() as u64),
             Err(Error::Corrupt(why)) => {
-                match unreadable.last_mut() {
-                    Some(bad) if bad.last.saturating_add(1) == id => bad.last = id,
-                    _ => unreadable.push(Unreadable { first: id, last: id, why }),
-                }
+                note(&mut unreadable, id, why);
                 if id > enough {
                     break;
                 }
