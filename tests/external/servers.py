@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import socket
 import subprocess
+import threading
 
 import boto3
 import botocore.config
@@ -122,11 +123,25 @@ class S3Server:
 
 
 class Moto(S3Server):
-    """moto, in a thread of the tests."""
+    """moto, in a thread of the tests. Its servers share their objects, and answer one request at a time.
+
+    Left to itself, moto looks whether an object is there and then keeps it: of two who write it at once, both are told at
+    times that they were the first.
+    """
+
+    _turn = threading.Lock()
 
     def __init__(self):
         self._server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
         self._server.start()
+        served = self._server._server
+        answer = served.app
+
+        def answer_alone(environ, start_response):
+            with Moto._turn:
+                return answer(environ, start_response)
+
+        served.app = answer_alone
         host, port = self._server.get_host_and_port()
         self.endpoint = f"http://{host}:{port}"
 

@@ -156,7 +156,7 @@ def test_garage_that_knows_no_conditions_is_refused(binary, place, garage, dice)
 def test_endpoints_of_one_store_pass_and_those_of_two_are_refused(binary, place, moto, s3s_fs, dice):
     loghold = program(binary, moto, place)
     url = f"s3://{BUCKET}/{place.name}"
-    # Servers of moto in one process share their objects, as nodes of a cluster do.
+    # They share their objects, as nodes of a cluster do.
     second = Moto()
     try:
         checked = loghold.run("store", "check", url, "--endpoint", second.endpoint, "-o", "json").json()[0]
