@@ -7,6 +7,7 @@ import os
 import pathlib
 import random
 import shutil
+import subprocess
 import tempfile
 import warnings
 
@@ -95,6 +96,23 @@ def garage(place):
     server = Garage(place / "garage")
     yield server
     server.close()
+
+
+@pytest.fixture
+def strace():
+    """What to put before a command so that some of its system calls fail."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+
+    def inject(call, what, when, trace="/dev/null", traced="write"):
+        """The trace says in which order calls were made."""
+        faults = ["-e", f"trace={call},{traced}", "-e", f"inject={call}:{what}:when={when}"]
+        return ["strace", "-f", "-o", str(trace), *faults]
+
+    probe = subprocess.run([*inject("fdatasync", "error=EIO", "1"), "true"], capture_output=True, text=True, check=False)
+    if probe.returncode != 0:
+        pytest.skip(f"strace does not work here: {probe.stderr}")
+    return inject
 
 
 @pytest.fixture

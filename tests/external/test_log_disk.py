@@ -40,21 +40,6 @@ def small_tmpfs(place):
     run("umount", str(mount_point))
 
 
-@pytest.fixture
-def strace():
-    if shutil.which("strace") is None:
-        pytest.skip("strace is not installed")
-
-    def inject(call, what, when, trace="/dev/null"):
-        """What to put before a command; the trace says in which order calls were made."""
-        return ["strace", "-f", "-o", str(trace), "-e", f"trace={call},write", "-e", f"inject={call}:{what}:when={when}"]
-
-    probe = run(*inject("fdatasync", "error=EIO", "1"), "true")
-    if probe.returncode != 0:
-        pytest.skip(f"strace does not work here: {probe.stderr}")
-    return inject
-
-
 @pytest.mark.parametrize("flag", [FLUSH_JOURNAL, FLUSH_NOTHING], ids=["journal-flushed", "nothing-flushed"])
 @pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)
 def test_every_id_that_was_printed_before_a_power_cut_is_there_after_it(binary, file_system, dice, parameters, flag):

@@ -1,0 +1,83 @@
+"""Real system calls of `log append` fail, one after the other: each call to the disk that it makes, with EIO and with ENOSPC.
+
+Refuses to expect a certain outcome of a call: what was printed is there, nothing else is, and the log goes on.
+"""
+
+import re
+import shutil
+
+import pytest
+
+from hold import number_of
+from log_program import LogProgram, check_prefix, ids_in
+
+# So many failures of each kind are tried; a session has some hundreds.
+CASES = number_of("LOGHOLD_CALL_FAULTS", 25)
+CALLS = "pwrite64 pread64 fdatasync fsync ftruncate fallocate mkdirat renameat2 unlinkat flock sync_file_range".split()
+FORMATS = {
+    "format-1": ["--format-version", "1", "--index-num-per-file", "4", "--index-file-num-per-dir", "2"],
+    "format-2": ["--max-size-data-file", "16384"],
+}
+RECORDS = [b"record %d " % number + b"x" * 1500 for number in range(24)]
+
+
+def calls_in(trace):
+    """How often each call was begun."""
+    begun = re.findall(r"^\d+ +(\w+)\(", trace, re.MULTILINE)
+    return {call: begun.count(call) for call in CALLS}
+
+
+def append_one_by_one(log, before):
+    """Appends records, each when the one before it is safe; returns the exit code, the ids that were printed, and what was said."""
+    running = log.start("append", before=before)
+    for number, record in enumerate(RECORDS):
+        try:
+            running.put(record + b"\n")
+        except OSError:
+            break
+        running.wait_lines(number + 1)
+    try:
+        running.process.stdin.close()
+    except OSError:
+        pass
+    code = running.ended()
+    return code, ids_in(b"\n".join(running.lines())), running.errors
+
+
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
+@pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)
+def test_a_call_that_fails_loses_nothing_that_was_printed_and_the_log_goes_on(
+    binary, place, strace, dice, parameters, error
+):
+    log = LogProgram(binary, place / "log")
+
+    def append(call, when):
+        shutil.rmtree(log.directory, ignore_errors=True)
+        log.run("init", *parameters)
+        log.append([b"before"])
+        return append_one_by_one(log, strace(call, f"error={error}", when, place / "trace", ",".join(CALLS)))
+
+    # So many calls are not made.
+    assert append("fsync", 60000)[0] == 0
+    calls, failed = calls_in((place / "trace").read_text()), 0
+    assert calls["pwrite64"] > len(RECORDS) and calls["fdatasync"] >= len(RECORDS)
+    # Once, and from then on.
+    numbers = [(call, number) for call, count in calls.items() for number in range(1, count + 1)]
+    cases = [(call, when) for call, number in numbers for when in (f"{number}", f"{number}+")]
+    for call, when in dice.sample(cases, min(CASES, len(cases))):
+        code, printed, said = append(call, when)
+        what = f"{call} number {when} fails with {error}: exit {code}, {len(printed)} printed\n{said}"
+        if code == 127 and "shared libraries" in said:
+            # It was not loaded at all.
+            continue
+        assert code in (0, 1, 7) and "panicked" not in said, what
+        assert code == 0 or "error:" in said, what
+        assert code != 0 or len(printed) == len(RECORDS), what
+        failed += code != 0
+        check_prefix(log.ids(), [1, *printed])
+        records = log.records()
+        assert records == [b"before", *RECORDS][: len(records)], what
+        assert [one for one in log.check() if one["severity"] == "damage"] == [], what
+        assert log.append([b"after"]) == [len(records) + 1], what
+    print(f"{failed} of {min(CASES, len(cases))} failures were told, of {len(cases)} that there may be")
+    assert failed > 0, "no failure was told"
