@@ -441,7 +441,7 @@ fn open_store(
         let one = One { disk: disk.clone(), writer, memory, durable_next, positions: Vec::new() };
         return Ok((Store::One(Box::new(one)), Shelf::One(opened.shelf), opened.recovery, None));
     }
-    let opened = format2::writer::open(disk, clock, parameters, tail)?;
+    let opened = format2::writer::open(disk, clock, parameters, tail, threads)?;
     Ok((Store::Two(Box::new(opened.writer)), Shelf::Two(opened.shelf), opened.recovery, Some(opened.depot)))
 }
 

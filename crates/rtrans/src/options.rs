@@ -54,7 +54,7 @@ pub enum WhenFull {
 /// Who does what need not be done at once: preparing files, indexing full ones, writing what lies in memory.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Threads {
-    /// Two threads of the log's own.
+    /// Two threads of the log's own, and up to three that read while it is opened, one less than there are cores.
     #[default]
     Own,
     /// The calls themselves: nothing happens between them, which also makes simulations repeatable.

@@ -1,6 +1,7 @@
 //! The log as its users see it, on the real disk and on the simulated one.
 //! Refuses to know how it is done.
 
+use std::path::Path;
 use std::time::Duration;
 
 use host::sim::SimDisk;
@@ -65,6 +66,32 @@ fn a_log_is_there_again_after_it_was_closed() {
     assert!(log.recovery().is_clean(), "{}", log.recovery());
     assert_eq!(ids(&log), (1..=100).collect::<Vec<_>>());
     assert_eq!(log.append(TypeNo(1), b"more").unwrap(), id(101));
+}
+
+#[test]
+fn a_large_file_is_recovered_by_several_threads_as_by_one() {
+    let recovered = |threads| {
+        let sim = SimDisk::new(1);
+        let options = |threads| Options { threads, ..Options::default() };
+        let log = Log::open_on(&sim.disk(), &Clock::system(), options(Threads::None)).unwrap();
+        for number in 0..400_usize {
+            let bytes = vec![7; 20_000 + number * 977 % 20_000];
+            log.append_at(Level::Os, TypeNo(1), &bytes).unwrap();
+        }
+        log.sync().unwrap();
+        sim.kill();
+        drop(log);
+        // The first file is a short one.
+        for offset in [5_000_000, 7_900_000] {
+            sim.rot(Path::new("0/data.1"), offset, 0).unwrap();
+        }
+        let log = Log::open_on(&sim.disk(), &Clock::system(), options(threads)).unwrap();
+        let found: Vec<_> = log.scan(..).map(|record| record.map(|record| record.id).ok()).collect();
+        (log.recovery().damaged.clone(), found)
+    };
+    let (together, alone) = (recovered(Threads::Own), recovered(Threads::None));
+    assert_eq!((together.0.len(), together.1.iter().flatten().count()), (2, 398));
+    assert_eq!(together, alone);
 }
 
 #[test]

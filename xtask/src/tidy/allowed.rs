@@ -277,6 +277,11 @@ pub(super) const ALLOWED: &[Allowed] = &[
         reason: "where the log begins and ends, published by the writer without a lock",
     },
     Allowed {
+        file: "crates/rtrans/src/format2/ahead.rs",
+        kinds: &[Spawns],
+        reason: "the threads that verify parts of a large file at a start, which ends when they have",
+    },
+    Allowed {
         file: "crates/rtrans/src/format2/depot.rs",
         kinds: &[Locks],
         reason: "the prepared file, handed from the thread of the chores to the writer",

@@ -16,12 +16,13 @@ use crate::check::{Audit, FindingKind, Severity};
 use crate::control::Memory;
 use crate::error::{Corruption, Error};
 use crate::ids::TransId;
+use crate::options::Threads;
 use crate::parameters::Parameters;
 use crate::tail_page::{self, Tail};
 
 /// Reads a whole log.
 pub(crate) fn audit(disk: &Disk, parameters: &Parameters, audit: &mut Audit<'_>) -> Result<(), Error> {
-    let found = recover::find(disk, parameters, tail_page::read(disk))?;
+    let found = recover::find(disk, parameters, tail_page::read(disk), Threads::None)?;
     let lowest = found.slots.first().map_or(found.next, |slot| slot.head.first);
     let first = found.memory.first.max(lowest).max(1);
     audit.next = found.next;
@@ -190,7 +191,7 @@ fn note_known_gaps(memory: &Memory, first: u64, audit: &mut Audit<'_>) {
 
 /// Makes the index of a full file again from its data, durably.
 pub(crate) fn rebuild_index(disk: &Disk, parameters: &Parameters, path: &Path) -> Result<(), Error> {
-    let found = recover::find(disk, parameters, tail_page::read(disk))?;
+    let found = recover::find(disk, parameters, tail_page::read(disk), Threads::None)?;
     let heads: Vec<SegmentHead> = found.slots.iter().map(|slot| slot.head).collect();
     let per_dir = parameters.index_file_num_per_dir;
     let is_it = |pair: &&[SegmentHead]| {
@@ -209,7 +210,7 @@ pub(crate) fn rebuild_index(disk: &Disk, parameters: &Parameters, path: &Path) -
 
 /// What the log consists of now. Its last file counts up to its last whole batch.
 pub(crate) fn snapshot(disk: &Disk, parameters: &Parameters) -> Result<Snapshot, Error> {
-    let found = recover::find(disk, parameters, tail_page::read(disk))?;
+    let found = recover::find(disk, parameters, tail_page::read(disk), Threads::None)?;
     let per_dir = parameters.index_file_num_per_dir;
     let mut files: Vec<(PathBuf, Option<u64>)> =
         found.slots.iter().map(|slot| (data_path(slot.head.number, per_dir), None)).collect();

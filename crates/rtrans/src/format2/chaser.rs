@@ -12,6 +12,7 @@ use super::shelf::Shelf;
 use super::walk::Walk;
 use crate::control::Memory;
 use crate::error::Error;
+use crate::options::Threads;
 use crate::parameters::Parameters;
 use crate::tail_page::{self, Tail};
 
@@ -33,7 +34,7 @@ pub(crate) struct Chaser {
 impl Chaser {
     pub(crate) fn open(disk: &Disk, parameters: &Parameters) -> Result<Chaser, Error> {
         let tail = tail_page::read(disk);
-        let found = recover::find(disk, parameters, tail)?;
+        let found = recover::find(disk, parameters, tail, Threads::None)?;
         let first = found.memory.first.max(1);
         let shelf = Arc::new(Shelf::new(disk, parameters, found.slots.clone(), first, found.next));
         let mut chaser = Chaser {
@@ -153,7 +154,7 @@ impl Chaser {
 
     /// Looks at the log as if for the first time, and keeps the shelf that readers hold.
     fn start_over(&mut self) -> Result<(), Error> {
-        let found = recover::find(&self.disk, &self.parameters, tail_page::read(&self.disk))?;
+        let found = recover::find(&self.disk, &self.parameters, tail_page::read(&self.disk), Threads::None)?;
         let before = self.next;
         self.shelf.replace(found.slots.clone());
         self.shelf.publish(found.next);

@@ -1,6 +1,7 @@
 //! Format 2: data files are the only truth, one sync a commit, indexes are derived. See `docs/formats/log-2.md`.
 //! Refuses to know who appends or reads: that is the same for both formats.
 
+mod ahead;
 mod audit;
 mod batch;
 mod chaser;

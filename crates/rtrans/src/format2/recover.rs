@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use host::{Disk, Kind};
 
+use super::ahead::{parts_of, walk_in_parts};
 use super::segment::{Head, Segment, data_path, look_at_head};
 use super::segment_head::SegmentHead;
 use super::shelf::{Slot, in_line};
@@ -17,6 +18,7 @@ use super::walk::{Beyond, Walk};
 use crate::control::Memory;
 use crate::error::{Corruption, Error};
 use crate::ids::TransId;
+use crate::options::Threads;
 use crate::outgoing::BATCH_HEAD_BYTES;
 use crate::parameters::{METADATA, Parameters};
 use crate::recovery::{Recovery, Torn};
@@ -73,6 +75,7 @@ struct Reading<'a> {
     disk: &'a Disk,
     parameters: &'a Parameters,
     tail: Option<Tail>,
+    threads: Threads,
     /// The highest batch that anything said was durable.
     durable_upto: u64,
     found: Found,
@@ -88,7 +91,12 @@ enum End {
 }
 
 /// Reads a log. `tail` is what the file `tail` says, if it is this log's.
-pub(crate) fn find(disk: &Disk, parameters: &Parameters, tail: Option<Tail>) -> Result<Found, Error> {
+pub(crate) fn find(
+    disk: &Disk,
+    parameters: &Parameters,
+    tail: Option<Tail>,
+    threads: Threads,
+) -> Result<Found, Error> {
     let files = read_heads(disk, parameters)?;
     let heads: Vec<SegmentHead> = files.iter().filter_map(|(_, kind)| kind.head()).collect();
     let is_damaged = files.iter().any(|(_, kind)| matches!(kind, FileKind::Damaged));
@@ -112,7 +120,8 @@ pub(crate) fn find(disk: &Disk, parameters: &Parameters, tail: Option<Tail>) -> 
         gaps: Vec::new(),
         recovery: Recovery::default(),
     };
-    let mut reading = Reading { disk, parameters, tail, durable_upto: durable_upto.unwrap_or(0), found };
+    let durable_upto = durable_upto.unwrap_or(0);
+    let mut reading = Reading { disk, parameters, tail, threads, durable_upto, found };
     reading.read(&heads)?;
     reading.leave_island(&files);
     reading.go_on_behind_all(&files);
@@ -208,7 +217,30 @@ impl Reading<'_> {
     /// Reads one file to its end; `later` are the files behind it.
     fn walk(&mut self, head: &SegmentHead, later: &[SegmentHead]) -> Result<End, Error> {
         let segment = Segment::growing(self.disk, *head, self.parameters)?;
-        let mut walk = segment.walk();
+        let upto = self.written_upto(&segment, later);
+        let parts = match self.threads {
+            Threads::Own => parts_of(upto),
+            Threads::None => 1,
+        };
+        let end = walk_in_parts(&segment, upto, parts, |walk| self.walk_through(&segment, walk, later))?;
+        self.found.slots.push(Slot::opened(Arc::new(segment)));
+        Ok(end)
+    }
+
+    /// About how far batches reach in a file: nothing depends on it but the time of a start.
+    fn written_upto(&self, segment: &Segment, later: &[SegmentHead]) -> u64 {
+        let len = segment.map.len();
+        let tail = self.tail.filter(|tail| tail.number == segment.head.number);
+        tail.map_or(if later.is_empty() { 0 } else { len }, |tail| tail.position.min(len))
+    }
+
+    fn walk_through(
+        &mut self,
+        segment: &Segment,
+        mut walk: Walk<'_>,
+        later: &[SegmentHead],
+    ) -> Result<End, Error> {
+        let head = &segment.head;
         let is_last = later.is_empty();
         let (mut seq, mut next) = (head.first_seq, head.first);
         let mut is_looked = false;
@@ -235,12 +267,12 @@ impl Reading<'_> {
                 self.look_beyond(&mut walk, seq, later)?
             };
             if seq > self.durable_upto {
-                self.note_torn(&segment, walk.position, &beyond, !is_last);
+                self.note_torn(segment, walk.position, &beyond, !is_last);
                 break if is_last && beyond.heads.is_empty() { End::Whole } else { End::Torn };
             }
             match beyond.step {
                 Some(step) if step.head.first >= next && segment.has_room_for(next, step.head.first) => {
-                    self.note_damage(&segment, walk.position, next, step.head.first);
+                    self.note_damage(segment, walk.position, next, step.head.first);
                     segment.push_hole(next, step.head.first);
                     walk.resume(&step);
                     (seq, next) = (step.head.seq.saturating_add(1), step.head.next());
@@ -250,7 +282,7 @@ impl Reading<'_> {
                 _ => {
                     // Damage up to the end of the file.
                     let upto = self.end_of_damage(later, next);
-                    self.note_damage(&segment, walk.position, next, upto.0);
+                    self.note_damage(segment, walk.position, next, upto.0);
                     segment.push_hole(next, upto.0);
                     (next, seq) = upto;
                     if let Some(tail) = self.tail.filter(|tail| is_last && tail.number == head.number) {
@@ -263,7 +295,6 @@ impl Reading<'_> {
         (self.found.seq, self.found.next, self.found.position) = (seq, next, walk.position);
         let end_at = u32::try_from(walk.position).unwrap_or(u32::MAX);
         segment.grow(|growing| (growing.end, growing.next_seq) = (end_at, seq));
-        self.found.slots.push(Slot::opened(Arc::new(segment)));
         Ok(end)
     }
 

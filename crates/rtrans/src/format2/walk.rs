@@ -3,6 +3,7 @@
 
 use host::Map;
 
+use super::ahead::Ahead;
 use super::batch::{self, BatchHead};
 use super::segment_head::{SEGMENT_HEAD_BYTES, SegmentHead};
 use crate::control::Control;
@@ -60,7 +61,9 @@ pub(crate) struct Walk<'a> {
     window_at: u64,
     window_len: usize,
     /// How much is read next time, if no batch wants more.
-    ahead: u64,
+    read_next: u64,
+    /// What others have read already.
+    ahead: Ahead,
 }
 
 impl<'a> Walk<'a> {
@@ -69,13 +72,21 @@ impl<'a> Walk<'a> {
         let block = u64::from(data_blk_size);
         let position = first_batch_at(data_blk_size);
         let generation = head.generation;
-        let (window, ahead) = (Vec::new(), FIRST_BYTES);
-        Walk { map, generation, block, position, window, window_at: 0, window_len: 0, ahead }
+        let (window, read_next, ahead) = (Vec::new(), FIRST_BYTES, Ahead::default());
+        Walk { map, generation, block, position, window, window_at: 0, window_len: 0, read_next, ahead }
+    }
+
+    /// The walk, with what others read meanwhile.
+    pub(crate) fn helped(self, ahead: Ahead) -> Walk<'a> {
+        Walk { ahead, ..self }
     }
 
     /// The next batch, if it is whole and has this number and this first record.
     pub(crate) fn step(&mut self, seq: u64, first: u64) -> Result<Option<Step>, Error> {
-        let step = self.read(self.position)?;
+        let step = match self.ahead.take(self.position) {
+            Some(step) => Some(step),
+            None => self.read(self.position)?,
+        };
         let Some(step) = step.filter(|step| step.head.seq == seq && step.head.first == first) else {
             return Ok(None);
         };
@@ -181,15 +192,20 @@ impl<'a> Walk<'a> {
 
     fn behind(&self, step: &Step) -> u64 {
         let end = step.offset.saturating_add(BATCH_HEAD_BYTES as u64 + u64::from(step.head.body_len));
-        end.checked_next_multiple_of(self.block).unwrap_or(u64::MAX)
+        self.aligned(end)
+    }
+
+    /// The first place from there on at which a batch may begin.
+    pub(crate) fn aligned(&self, position: u64) -> u64 {
+        position.checked_next_multiple_of(self.block).unwrap_or(u64::MAX)
     }
 
     /// Bytes of the file, read with what follows them.
     fn bytes(&mut self, position: u64, len: u64) -> Result<&[u8], Error> {
         let window_end = self.window_at.saturating_add(self.window_len as u64);
         if position < self.window_at || position.saturating_add(len) > window_end {
-            let wanted = len.max(self.ahead).min(self.map.len().saturating_sub(position));
-            self.ahead = self.ahead.saturating_mul(2).min(WINDOW_BYTES);
+            let wanted = len.max(self.read_next).min(self.map.len().saturating_sub(position));
+            self.read_next = self.read_next.saturating_mul(2).min(WINDOW_BYTES);
             let wanted = usize::try_from(wanted).unwrap_or(0);
             if self.window.len() < wanted {
                 self.window.resize(wanted, 0);

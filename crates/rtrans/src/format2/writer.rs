@@ -17,6 +17,7 @@ use super::shelf::{Shelf, Slot};
 use super::walk::first_batch_at;
 use crate::control::{Control, Memory};
 use crate::error::Error;
+use crate::options::Threads;
 use crate::outgoing::{BATCH_HEAD_BYTES, Outgoing};
 use crate::parameters::{Codec, Parameters};
 use crate::record::micros_of;
@@ -82,8 +83,9 @@ pub(crate) fn open(
     clock: &Clock,
     parameters: &Parameters,
     tail: Option<Tail>,
+    threads: Threads,
 ) -> Result<Opened, Error> {
-    let mut found = recover::find(disk, parameters, tail)?;
+    let mut found = recover::find(disk, parameters, tail, threads)?;
     let depot = Arc::new(Depot::new(disk, parameters));
     depot.put_aside(&found.strays)?;
     depot.discard(&found.discarded)?;

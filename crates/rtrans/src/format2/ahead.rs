@@ -1,0 +1,88 @@
+//! Walking through a large data file with help: threads verify its later parts while the walk goes through the first one.
+//! Refuses to judge: what they find counts where the walk comes to the same place, and is what it would have read there.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use super::segment::Segment;
+use super::walk::{Step, Walk};
+
+/// A part that takes less than a thousandth of a second is not worth a thread.
+const PART_BYTES_MIN: u64 = 2 << 20;
+
+/// Who goes through a file at once: each may keep a batch as large as the file, and memory is what they share.
+const PARTS_MAX: u64 = 4;
+
+/// What others find in parts of a file.
+#[derive(Debug, Default)]
+pub(crate) struct Ahead {
+    /// Where each part begins, and whence its batches come, all at once.
+    parts: VecDeque<(u64, Receiver<Vec<Step>>)>,
+    /// In the order of their places.
+    steps: VecDeque<Step>,
+}
+
+impl Ahead {
+    /// The batch that begins here, if somebody found it whole.
+    pub(crate) fn take(&mut self, position: u64) -> Option<Step> {
+        while let Some((_, found)) = self.parts.pop_front_if(|(from, _)| *from <= position) {
+            // Nothing comes from a thread that could not be started, or failed: then the walk reads by itself.
+            self.steps.extend(found.recv().unwrap_or_default());
+        }
+        while self.steps.pop_front_if(|step| step.offset < position).is_some() {}
+        self.steps.pop_front_if(|step| step.offset == position)
+    }
+}
+
+/// In how many parts so many bytes are gone through.
+pub(crate) fn parts_of(bytes: u64) -> u64 {
+    let parts = (bytes / PART_BYTES_MIN).min(PARTS_MAX);
+    // How many cores there are is asked for where it matters.
+    if parts < 2 {
+        1
+    } else {
+        thread::available_parallelism().map_or(1, |cores| parts.min(cores.get() as u64))
+    }
+}
+
+/// Hands a walk through a file to `walk`, and meanwhile has threads verify the later ones of `parts` equal parts of what
+/// lies before `upto`.
+pub(crate) fn walk_in_parts<T>(
+    segment: &Segment,
+    upto: u64,
+    parts: u64,
+    walk: impl FnOnce(Walk<'_>) -> T,
+) -> T {
+    let whole = segment.walk();
+    let part_bytes = upto.saturating_sub(whole.position) / parts.max(1);
+    let begin = |part: u64| whole.aligned(whole.position.saturating_add(part_bytes.saturating_mul(part)));
+    thread::scope(|scope| {
+        let mut ahead = Ahead::default();
+        for part in 1..parts {
+            let (from, end) = (begin(part), begin(part.saturating_add(1)));
+            let (sender, receiver) = sync_channel(1);
+            let help = move || drop(sender.send(read_part(segment.walk_from(from), end)));
+            if thread::Builder::new().name("rtrans-start".to_owned()).spawn_scoped(scope, help).is_ok() {
+                ahead.parts.push_back((from, receiver));
+            }
+        }
+        walk(segment.walk().helped(ahead))
+    })
+}
+
+/// Finds the whole batches that begin before `end`. What cannot be read is left to the walk, which tells of it.
+fn read_part(mut walk: Walk<'_>, end: u64) -> Vec<Step> {
+    let mut steps = Vec::new();
+    while walk.position < end
+        && let Ok(Some(step)) = walk.next_whole(0)
+    {
+        walk.resume(&step);
+        steps.push(step);
+    }
+    steps
+}
+
+#[cfg(test)]
+#[path = "../../tests/unit/ahead.rs"]
+mod tests;
