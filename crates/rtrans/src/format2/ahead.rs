@@ -14,6 +14,9 @@ const PART_BYTES_MIN: u64 = 2 << 20;
 /// Who goes through a file at once: each may keep a batch as large as the file, and memory is what they share.
 const PARTS_MAX: u64 = 4;
 
+/// Batches that each of them keeps at the most, about 200 bytes each: a file of tiny ones has a million.
+const STEPS_MAX: usize = 1 << 16;
+
 /// What others find in parts of a file.
 #[derive(Debug, Default)]
 pub(crate) struct Ahead {
@@ -71,10 +74,12 @@ pub(crate) fn walk_in_parts<T>(
     })
 }
 
-/// Finds the whole batches that begin before `end`. What cannot be read is left to the walk, which tells of it.
+/// Finds the whole batches that begin before `end`. What cannot be read is left to the walk, which tells of it, and so is
+/// what there is no memory for.
 fn read_part(mut walk: Walk<'_>, end: u64) -> Vec<Step> {
     let mut steps = Vec::new();
     while walk.position < end
+        && steps.len() < STEPS_MAX
         && let Ok(Some(step)) = walk.next_whole(0)
     {
         walk.resume(&step);
