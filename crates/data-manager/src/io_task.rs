@@ -166,7 +166,7 @@ fn stage(shared: &Arc<Shared>, target: &Target, order: Order) -> Result<(Arc<Job
             DownloadError::new(DownloadErrorKind::Closed, "its source is left alone after repeated failures");
         return Err(DownloadError { retry_after: Some(rest), ..error });
     }
-    let opened = shared.pool.blocking(|| Staging::open(target.source.disk(), &chunk));
+    let opened = Staging::open(target.source.disk(), &chunk, shared.pool);
     let staged = opened.map_err(|error| DownloadError::disk("opening the staging directory", &error))?;
     let job = Job::new(
         Arc::clone(shared),

@@ -16,6 +16,7 @@ use crate::file_spec::{CheckedChunk, FileSpec};
 use crate::layout;
 use crate::part_map::{PartMap, PartRecord};
 use crate::plan::FilePlan;
+use crate::pool::Pool;
 
 /// The longest part map that is read back; a longer one is started over.
 const PARTS_BYTES_MAX: u64 = 256 << 20;
@@ -80,30 +81,47 @@ impl Staging {
     ///
     /// What the part map says is believed only where the bytes on disk hash to it: after a power cut the map may know of
     /// bytes that never reached the disk.
-    pub(crate) fn open(disk: &Disk, chunk: &CheckedChunk) -> io::Result<(Staging, Vec<FilePlan>)> {
+    pub(crate) fn open(
+        disk: &Disk,
+        chunk: &CheckedChunk,
+        pool: Pool,
+    ) -> io::Result<(Staging, Vec<FilePlan>)> {
         let path = layout::staging_path(&chunk.id);
-        let is_new = match disk.create_dir(&path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            created => created.is_ok(),
-        };
-        let names: Vec<String> = chunk.files.iter().map(|file| file.name.clone()).collect();
-        let resumed = if is_new { None } else { Self::open_parts(disk, &path, chunk)? };
-        let is_resumed = resumed.is_some();
-        if !is_new && !is_resumed {
+        match disk.create_dir(&path) {
+            // Of a new one nothing is read: that takes less time than a change of thread.
+            Ok(()) => Ok(Self::over(disk, path, chunk, None)),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            Err(_) => pool.blocking(|| Self::reopen_dir(disk, path, chunk)),
+        }
+    }
+
+    fn reopen_dir(disk: &Disk, path: PathBuf, chunk: &CheckedChunk) -> io::Result<(Staging, Vec<FilePlan>)> {
+        let resumed = Self::open_parts(disk, &path, chunk)?;
+        if resumed.is_none() {
             // Whatever another descriptor left here goes.
             disk.remove_tree(&path)?;
             disk.create_dir(&path)?;
         }
+        Ok(Self::over(disk, path, chunk, resumed))
+    }
+
+    fn over(
+        disk: &Disk,
+        path: PathBuf,
+        chunk: &CheckedChunk,
+        resumed: Option<(PartMap, File)>,
+    ) -> (Staging, Vec<FilePlan>) {
+        let names: Vec<String> = chunk.files.iter().map(|file| file.name.clone()).collect();
         let (map, parts) = resumed.unzip();
         let map = map.unwrap_or_default();
         let parts_len = u64::try_from(map.valid_len()).unwrap_or(u64::MAX);
-        let waiting = if is_resumed { Vec::new() } else { PartMap::header(chunk) };
+        let waiting = if parts.is_some() { Vec::new() } else { PartMap::header(chunk) };
         let files = vec![None; names.len()];
         let open = Open { files, parts, parts_len, waiting, waiting_bytes: 0 };
         let staging = Staging { disk: disk.clone(), path, names, open: Mutex::new(open) };
         let plans = chunk.files.iter().enumerate();
         let plans = plans.map(|(file, spec)| staging.resume(file, spec, &map)).collect();
-        Ok((staging, plans))
+        (staging, plans)
     }
 
     fn open_parts(disk: &Disk, path: &Path, chunk: &CheckedChunk) -> io::Result<Option<(PartMap, File)>> {
@@ -173,25 +191,30 @@ impl Staging {
     }
 
     fn file(&self, file: usize) -> io::Result<File> {
+        self.file_and_len(file).map(|(staged, _)| staged)
+    }
+
+    /// A file, and its length if that is known without asking.
+    fn file_and_len(&self, file: usize) -> io::Result<(File, Option<u64>)> {
         if let Some(Some(open)) = self.opened().files.get(file) {
-            return Ok(open.clone());
+            return Ok((open.clone(), None));
         }
         let path = self.path.join(self.name(file)?);
-        let staged = match self.disk.create_file(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.disk.edit_file(&path)?,
-            created => created?,
+        let (staged, len) = match self.disk.create_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (self.disk.edit_file(&path)?, None),
+            created => (created?, Some(0)),
         };
         let mut open = self.opened();
         let slot = open.files.get_mut(file).ok_or_else(no_such_file)?;
-        Ok(slot.get_or_insert(staged).clone())
+        Ok((slot.get_or_insert(staged).clone(), len))
     }
 
     /// An object's length and version are known: its room is taken, and older segments of it are worth nothing.
     ///
     /// A small file takes its room as it is written: asking for it ahead would cost more than that.
     pub(crate) fn learnt(&self, file: usize, total: u64, validator: Option<&Validator>) -> io::Result<()> {
-        let staged = self.file(file)?;
-        let len = staged.len()?;
+        let (staged, len) = self.file_and_len(file)?;
+        let len = len.map_or_else(|| staged.len(), Ok)?;
         if len > total || (len < total && total >= SMALL_FILE_BYTES) {
             staged.set_len(total)?;
             if total > 0 {

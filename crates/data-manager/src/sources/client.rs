@@ -45,6 +45,8 @@ pub(super) enum Reach {
 /// Which protocol versions a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Versions {
+    /// HTTP/1 as below, but never over TLS: no certificates are read, which takes longer than a small chunk does.
+    Plain,
     /// One request at a time on each connection, so that parallel requests are not held to what one connection carries.
     Http1,
     /// HTTP/2 where the server offers it: many small requests share a connection.
@@ -89,6 +91,9 @@ impl Connector {
 impl Plan {
     fn build(&self) -> std::result::Result<Client, String> {
         install_crypto();
+        if !self.needs_certificates() {
+            return self.builder().tls_certs_only([]).build().map_err(|error| chain(&error));
+        }
         // A machine without any system certificates can still use plain HTTP and the authorities it was given; on all
         // others the first succeeds.
         self.builder()
@@ -96,6 +101,11 @@ impl Plan {
             .build()
             .or_else(|_| self.builder().tls_certs_only(self.certificates.clone()).build())
             .map_err(|error| chain(&error))
+    }
+
+    /// Only a proxy may speak TLS where the servers do not.
+    fn needs_certificates(&self) -> bool {
+        self.versions != Versions::Plain || !self.proxies.proxies.is_empty()
     }
 
     fn builder(&self) -> ClientBuilder {
@@ -112,7 +122,7 @@ impl Plan {
             .http2_initial_connection_window_size(HTTP2_CONNECTION_WINDOW_BYTES)
             .http2_keep_alive_interval(HTTP2_PING)
             .http2_keep_alive_timeout(HTTP2_PING);
-        if self.versions == Versions::Http1 {
+        if self.versions != Versions::Any {
             builder = builder.http1_only();
         }
         if let Reach::Policy(network) = self.reach {
@@ -333,6 +343,21 @@ mod tests {
             error.to_string().contains("HTTPS_PROXY") && !error.to_string().contains("hidden"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn certificates_are_read_unless_nothing_can_speak_tls() {
+        let plan = |versions, variables: &[(&str, &str)]| Plan {
+            reach: Reach::Policy(Network::Private),
+            versions,
+            certificates: Vec::new(),
+            proxies: proxies(variables).expect("their settings"),
+            built: OnceLock::new(),
+        };
+        assert!(!plan(Versions::Plain, &[]).needs_certificates());
+        assert!(plan(Versions::Plain, &[("HTTP_PROXY", "https://inner.example")]).needs_certificates());
+        assert!(plan(Versions::Http1, &[]).needs_certificates());
+        assert!(plan(Versions::Any, &[]).needs_certificates());
     }
 
     #[tokio::test]

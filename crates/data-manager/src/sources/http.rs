@@ -32,6 +32,8 @@ const LISTING_REQUESTS_MAX: usize = 8;
 /// A web server as a source.
 #[derive(Clone)]
 pub struct HttpSource {
+    /// For all without TLS, where nothing but HTTP/1 is spoken: one pool of connections.
+    plain: Connector,
     /// For long bodies: HTTP/1, one connection each.
     bulk: Connector,
     /// For all else over TLS: HTTP/2 where it is offered.
@@ -48,6 +50,7 @@ impl HttpSource {
     pub fn new(options: &Options, clock: Clock) -> Result<HttpSource> {
         let reach = Reach::Policy(options.network);
         Ok(HttpSource {
+            plain: client::connector(options, reach, Versions::Plain)?,
             bulk: client::connector(options, reach, Versions::Http1)?,
             mixed: client::connector(options, reach, Versions::Any)?,
             network: options.network,
@@ -76,8 +79,11 @@ impl HttpSource {
             .range
             .as_ref()
             .is_some_and(|range| range.end.saturating_sub(range.start) >= BULK_BYTES_MIN);
-        // Without TLS nothing but HTTP/1 is spoken, and one pool of connections serves all.
-        if is_long || request.url.scheme() == "http" { self.bulk.client() } else { self.mixed.client() }
+        match request.url.scheme() {
+            "http" => self.plain.client(),
+            _ if is_long => self.bulk.client(),
+            _ => self.mixed.client(),
+        }
     }
 
     /// Sends a request, and again where it is redirected to; returns the answer and the URL that gave it.

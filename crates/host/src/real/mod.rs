@@ -115,7 +115,9 @@ impl Media for Real {
         };
         // Without NONBLOCK a pipe would wait for its other end.
         let fd = self.beneath.open_at(path, access | OFlags::NONBLOCK | OFlags::NOCTTY, mode)?;
-        Ok(Arc::new(RealFile(regular(fd)?)))
+        // What was made just now is a regular file.
+        let file = if how == Open::Create { fs::File::from(fd) } else { regular(fd)? };
+        Ok(Arc::new(RealFile(file)))
     }
 
     fn rename(&self, from: &Path, to: &Path, onto: Onto) -> io::Result<()> {
