@@ -191,30 +191,25 @@ impl Staging {
     }
 
     fn file(&self, file: usize) -> io::Result<File> {
-        self.file_and_len(file).map(|(staged, _)| staged)
-    }
-
-    /// A file, and its length if that is known without asking.
-    fn file_and_len(&self, file: usize) -> io::Result<(File, Option<u64>)> {
         if let Some(Some(open)) = self.opened().files.get(file) {
-            return Ok((open.clone(), None));
+            return Ok(open.clone());
         }
         let path = self.path.join(self.name(file)?);
-        let (staged, len) = match self.disk.create_file(&path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => (self.disk.edit_file(&path)?, None),
-            created => (created?, Some(0)),
+        let staged = match self.disk.create_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => self.disk.edit_file(&path)?,
+            created => created?,
         };
         let mut open = self.opened();
         let slot = open.files.get_mut(file).ok_or_else(no_such_file)?;
-        Ok((slot.get_or_insert(staged).clone(), len))
+        Ok(slot.get_or_insert(staged).clone())
     }
 
     /// An object's length and version are known: its room is taken, and older segments of it are worth nothing.
     ///
     /// A small file takes its room as it is written: asking for it ahead would cost more than that.
     pub(crate) fn learnt(&self, file: usize, total: u64, validator: Option<&Validator>) -> io::Result<()> {
-        let (staged, len) = self.file_and_len(file)?;
-        let len = len.map_or_else(|| staged.len(), Ok)?;
+        let staged = self.file(file)?;
+        let len = staged.len()?;
         if len > total || (len < total && total >= SMALL_FILE_BYTES) {
             staged.set_len(total)?;
             if total > 0 {
