@@ -103,6 +103,8 @@ pub struct Parts {
 impl DataManagerImpl {
     /// Opens the chunks in the given directories, and goes on with what an earlier run left.
     ///
+    /// Where the allocator is glibc's, the process keeps up to 32 MiB of memory that was freed, for the bodies to come.
+    ///
     /// # Errors
     /// `Invalid` for options out of range, `Locked` when another process has a directory (its pid is in the message),
     /// `Io` when one cannot be used.

@@ -11,6 +11,9 @@ use crate::tail_page;
 /// How many bytes of records are read at once.
 const PIECE_BYTES: usize = 1 << 20;
 
+/// So many of the last records a reader looks at: what was not synced may be two directories, and it opens the log to read.
+const LOOKED_AT_MAX: u64 = 1 << 20;
+
 /// A record, or some, that cannot be read.
 #[derive(Clone, Debug)]
 pub(super) struct Unreadable {
@@ -75,15 +78,16 @@ pub(super) fn scan(
 }
 
 /// Where the next writer will cut the log, by the same rule: the first record that cannot be read behind the last one that
-/// is known to have been durable. `None` where it will cut nothing, and where nobody knows what was durable: who only
-/// reads is told of damage then.
+/// is known to have been durable, among the last [`LOOKED_AT_MAX`] ones. `None` where it will cut nothing, and where nobody
+/// knows what was durable: who only reads is told of damage then.
 pub(super) fn first_torn(shelf: &Shelf, attested: Attested) -> Option<u64> {
     let (first, next) = shelf.bounds();
     let last = next.saturating_sub(1);
-    let attested = at_least(shelf.form(), attested, first, last);
-    if !matches!(attested, Attested::Upto(attested) if attested < last) {
-        return None;
-    }
+    let known = match at_least(shelf.form(), attested, first, last) {
+        Attested::Upto(known) if known < last => known,
+        _ => return None,
+    };
+    let attested = Attested::Upto(known.max(last.saturating_sub(LOOKED_AT_MAX)));
     // It does not look again for what a writer may have changed meanwhile.
     let files = Files::new(shelf.files().disk(), Source::Any);
     let still = Shelf::of(files, *shelf.form(), Authority::Writer);
