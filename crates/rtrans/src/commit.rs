@@ -5,7 +5,6 @@
 //! there is no hand-off. While a round is written and synced, others fill the next one; its leader is appointed when
 //! the round ends. Lock order: the queue alone; nothing is written, synced, woken or called under it.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +13,6 @@ use host::{Clock, CoreWait};
 use crate::chores::Chores;
 pub(crate) use crate::committer::CommitterSeat;
 use crate::error::Error;
-use crate::gather::Gather;
 use crate::helm::Helm;
 use crate::ids::TransId;
 use crate::metrics::Counters;
@@ -70,29 +68,8 @@ impl Commit {
         tail: TailPage,
         chores: Chores,
     ) -> Commit {
-        let next = store.next();
-        let epoch = store.memory().epoch;
         Commit {
-            queue: Mutex::new(Queue {
-                full: VecDeque::new(),
-                open: Outgoing::new(next, Vec::new(), Vec::new()),
-                round: Arc::default(),
-                level: Level::Memory,
-                seats: Vec::new(),
-                is_wanted: false,
-                store: Some(store),
-                turn: Turn::Free,
-                gather: Gather::default(),
-                helm: Helm::default(),
-                visitors: 0,
-                bytes: 0,
-                spare: Vec::new(),
-                epoch,
-                is_trusted: false,
-                untold: None,
-                failure: None,
-                committer: None,
-            }),
+            queue: Mutex::new(Queue::new(store)),
             room: Condvar::new(),
             room_waiters: AtomicUsize::new(0),
             gathered: Condvar::new(),

@@ -105,6 +105,30 @@ impl Entry<'_> {
 }
 
 impl Queue {
+    /// An empty queue, whose records go behind those of the store. It has no thread of its own yet.
+    pub(crate) fn new(store: Store) -> Queue {
+        Queue {
+            full: VecDeque::new(),
+            open: Outgoing::new(store.next(), Vec::new(), Vec::new()),
+            round: Arc::default(),
+            level: Level::Memory,
+            seats: Vec::new(),
+            is_wanted: false,
+            epoch: store.memory().epoch,
+            store: Some(store),
+            turn: Turn::Free,
+            gather: Gather::default(),
+            helm: Helm::default(),
+            visitors: 0,
+            bytes: 0,
+            spare: Vec::new(),
+            is_trusted: false,
+            untold: None,
+            failure: None,
+            committer: None,
+        }
+    }
+
     /// Adds an entry that was admitted.
     pub(crate) fn push(&mut self, entry: &Entry<'_>, options: &Options) -> (u64, u64) {
         let len: usize = entry.records.iter().map(|record| Outgoing::bytes_of(record.payload.len())).sum();
