@@ -240,8 +240,11 @@ fn readers_that_come_before_the_next_writer_find_the_end_that_it_finds() {
             drop(half_durable(&sim, &mut durable));
             sim.crash();
             let what = format!("power cut at call {call}, seed {seed}");
-            // Before there is a file of parameters there is no log.
-            let Ok(reader) = Reader::open_on(&sim.disk()) else { continue };
+            let reader = match Reader::open_on(&sim.disk()) {
+                // Before there is a file of parameters there is no log.
+                Err(Error::NotALog { .. }) => continue,
+                reader => reader.unwrap_or_else(|error| panic!("{what}: {error}")),
+            };
             let before = numbers(&reader);
             assert!(before.len() >= durable, "{what}: {before:?}, but {durable} were durable");
             assert_eq!(reader.last().map_or(0, TransId::get), before.len() as u64, "{what}");

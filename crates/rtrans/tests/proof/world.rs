@@ -7,8 +7,8 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use host::sim::{ManualClock, Random, SimDisk};
 use rtrans::{
-    Batch, Consumer, Consumers, Error, Follow, Level, Log, Options, Reader, Retention, Ticket, TransId,
-    TypeNo,
+    Batch, Consumer, Consumers, Error, Follow, Level, Log, Options, Reader, Record, Retention, Ticket,
+    TransId, TypeNo,
 };
 
 use crate::kit::id;
@@ -112,18 +112,24 @@ impl World {
         }
         self.end();
         // Who only reads finds the end that the next writer will make.
-        let reader = (ended != Ended::Closed).then(|| Reader::open_on(&self.sim.disk()));
-        let seen = reader.and_then(Result::ok).map(|reader| reader.scan(..).collect());
-        let seen: Option<Result<Vec<_>, _>> = seen;
+        let seen = (ended != Ended::Closed).then(|| self.seen_by_a_reader());
         self.open().unwrap_or_else(|error| panic!("the log does not open after {ended:?}: {error}"));
         let log = self.log.clone().unwrap();
         self.oracle.accept(&log, ended);
-        if let Some(seen) = seen {
-            let seen = seen.unwrap_or_else(|error| panic!("nothing was damaged, but a reader says: {error}"));
+        if let Some(seen) = seen.flatten() {
             self.oracle.compare_all(seen.into_iter().map(Ok), self.oracle.rows.len());
         }
         let reader = Reader::open_on(&self.sim.disk()).unwrap();
         self.oracle.compare(&reader, self.oracle.rows.len());
+    }
+
+    /// The records of a log that nobody writes; `None` before there is a log.
+    fn seen_by_a_reader(&self) -> Option<Vec<Record>> {
+        let seen = match Reader::open_on(&self.sim.disk()) {
+            Err(Error::NotALog { .. }) => return None,
+            reader => reader.and_then(|reader| reader.scan(..).collect()),
+        };
+        Some(seen.unwrap_or_else(|error| panic!("nothing was damaged, but a reader says: {error}")))
     }
 
     /// Does something, and prints what led to it when it fails.
