@@ -515,8 +515,9 @@ fn open_dirs(options: &Options, disks: Vec<Disk>, bell: &Arc<Bell>) -> Result<Op
     }
     if opened.dirs.len() > 1 {
         opened.found.ready.sort_by_key(|resident| resident.order());
-        let mut seen = HashSet::new();
-        // Somebody may have copied a chunk from one directory to another: the first one found counts.
+        // Somebody may have copied a chunk from one directory to another: the first one found counts, and none of what is to be
+        // removed.
+        let mut seen: HashSet<ChunkId> = opened.found.unwanted.iter().map(|record| record.id).collect();
         opened.found.ready.retain(|resident| seen.insert(*resident.id()));
         drop_repeated_parts(&mut opened, seen)?;
     }

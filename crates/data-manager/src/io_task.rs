@@ -49,6 +49,17 @@ pub(crate) struct Order {
     pub(crate) file_bytes_max: u64,
 }
 
+/// What a removal is to do.
+#[derive(Debug)]
+pub(crate) struct Removal {
+    pub(crate) task: u64,
+    pub(crate) record: Record,
+    pub(crate) end: End,
+    pub(crate) home: Target,
+    /// Where else the chunk may lie.
+    pub(crate) elsewhere: Vec<Target>,
+}
+
 impl IoTask {
     /// Fetches, verifies and publishes a chunk.
     pub(crate) fn download(shared: Arc<Shared>, target: Target, order: Order) -> IoTask {
@@ -62,14 +73,14 @@ impl IoTask {
     }
 
     /// Moves a hidden chunk away and removes it, or keeps it for a look.
-    pub(crate) fn remove(shared: Arc<Shared>, target: Target, task: u64, record: Record, end: End) -> IoTask {
+    pub(crate) fn remove(shared: Arc<Shared>, removal: Removal) -> IoTask {
         let catalogue = Arc::clone(&shared.catalogue);
-        let (hidden, fate) = (record.clone(), end.clone());
+        let (task, hidden, fate) = (removal.task, removal.record.clone(), removal.end.clone());
         let on_panic = move || {
             catalogue.panicked();
             catalogue.not_removed(task, hidden, fate);
         };
-        IoTask::new("removal", run_removal(shared, target, task, record, end), on_panic)
+        IoTask::new("removal", run_removal(shared, removal), on_panic)
     }
 
     /// Removes staged parts that nobody wants.
@@ -195,27 +206,53 @@ async fn fetch_and_publish(job: &Arc<Job>, target: &Target, cancel: &Cancel) -> 
     published.await.unwrap_or_else(|_| Err(gone()))
 }
 
-async fn run_removal(shared: Arc<Shared>, target: Target, task: u64, record: Record, end: End) {
-    let moved = shared.pool.blocking(|| target.source.move_away(&record, &end));
-    let aside = match moved {
-        Ok(aside) => aside,
-        Err(error) => {
-            tracing::warn!(%error, "a chunk could not be removed; it stays hidden and is tried again");
-            return shared.catalogue.not_removed(task, record, end);
+async fn run_removal(shared: Arc<Shared>, removal: Removal) {
+    let Removal { task, record, end, home, elsewhere } = removal;
+    // A copy would be taken for a new chunk by the next start. Copies go first: as long as the chunk itself is there, that start
+    // knows that it is to be removed.
+    let copies = elsewhere.iter().filter(|_| end == End::Removed);
+    for target in copies {
+        let copy = Record { dir: target.source.dir(), ..record.clone() };
+        if let Err(error) = remove_from(&shared, target, &copy, &end, false).await {
+            tracing::warn!(%error, "a copy of a removed chunk stays, and is a chunk again at the next start");
         }
-    };
+    }
+    if let Err(error) = remove_from(&shared, &home, &record, &end, true).await {
+        tracing::warn!(%error, "a chunk could not be removed; it stays hidden and is tried again");
+        return shared.catalogue.not_removed(task, record, end);
+    }
+    shared.catalogue.removed(record.id, task);
+}
+
+/// Moves a chunk's directory away, has that made durable, and removes the files if that is their end. Where the chunk
+/// `is_known` to lie, its record goes even if the directory has gone before.
+async fn remove_from(
+    shared: &Shared,
+    target: &Target,
+    record: &Record,
+    end: &End,
+    is_known: bool,
+) -> std::io::Result<()> {
+    let aside = shared.pool.blocking(|| target.source.move_away(record, end))?;
+    if !is_known {
+        if aside.is_none() {
+            return Ok(());
+        }
+        // No record says that it is to be removed: if the move were lost, the next start would not go on with it.
+        shared.pool.blocking(|| target.source.sync_above(record))?;
+    }
     // Before the id is free again, so that a new publication comes behind it in the journal.
     let (reply, durable) = oneshot::channel();
     target.publisher.give(Work::Gone { record: record.clone(), reply }).await;
     let is_durable = durable.await.unwrap_or(false);
     if let Some(aside) = aside
         && is_durable
-        && end == End::Removed
+        && *end == End::Removed
         && let Err(error) = shared.pool.blocking(|| target.source.disk().remove_tree(&aside))
     {
         tracing::warn!(%error, "a removed chunk's files stay in the trash until the next start");
     }
-    shared.catalogue.removed(record.id, task);
+    Ok(())
 }
 
 #[cfg(test)]

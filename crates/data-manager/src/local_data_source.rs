@@ -225,6 +225,11 @@ impl LocalDataSource {
         }
     }
 
+    /// Makes durable what was moved out of the directory above a chunk's place.
+    pub(crate) fn sync_above(&self, record: &Record) -> io::Result<()> {
+        chunk_path(record).parent().map_or(Ok(()), |parent| self.disk.sync_dir(parent))
+    }
+
     /// Moves an unknown directory out of the way, durably, to be looked at.
     pub(crate) fn put_aside(&self, id: &ChunkId, path: &Path) -> io::Result<()> {
         let aside = layout::quarantine_path(id, self.next_aside());

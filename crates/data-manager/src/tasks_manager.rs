@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use crate::cancel::Cancel;
 use crate::data_catalogue::{Action, Bell, Intent};
 use crate::error::{Error, Result};
-use crate::io_task::{IoTask, Order, Target};
+use crate::io_task::{IoTask, Order, Removal, Target};
 use crate::job::Shared;
 use crate::publisher::{Publisher, Work};
 
@@ -249,9 +249,10 @@ async fn start(work: &Rounds, action: Action, tasks: &mut JoinSet<()>) {
                 Order { task, wanted, attempts, cancel, progress, file_bytes_max },
             )
         }),
-        Action::Remove { task, record, end } => {
-            target(record.dir).map(|target| IoTask::remove(shared, target, task, record, end))
-        }
+        Action::Remove { task, record, elsewhere, end } => target(record.dir).map(|home| {
+            let elsewhere = elsewhere.into_iter().filter_map(target).collect();
+            IoTask::remove(shared, Removal { task, record, end, home, elsewhere })
+        }),
         Action::Discard { task, id, dir } => {
             target(dir).map(|target| IoTask::discard(shared, target, task, id))
         }

@@ -4,11 +4,14 @@
 
 mod fixture;
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use data_manager::data_chunk::DataChunkRef;
+use data_manager::data_chunk::{DataChunkRef, hex_id};
+use data_manager::data_manager::{DataManagerImpl, Parts};
 use data_manager::error::ErrorKind;
 use data_manager::event::Event;
+use data_manager::options::{DataDir, Options};
 use fixture::{DATASET, PATIENCE, World, expect_event, files, id, is_whole};
 
 #[test]
@@ -142,7 +145,7 @@ fn a_missing_object_is_visible_with_its_reason_and_delays_nobody() {
 fn a_second_hold_on_the_directory_is_refused_with_the_owners_pid() {
     let world = World::new(0);
     let _hold = world.open();
-    let error = data_manager::data_manager::DataManagerImpl::open(world.options()).unwrap_err();
+    let error = DataManagerImpl::open(world.options()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Locked);
     assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
 }
@@ -155,4 +158,82 @@ fn a_hold_can_be_dropped_inside_an_async_task() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async move { drop(hold) });
     world.open();
+}
+
+/// Copies a directory as `cp -a` does.
+#[expect(clippy::unwrap_used, reason = "a fixture fails as tests do")]
+fn copy_tree(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// A world with chunk 1 in the directory `hold` and a copy of that directory, and options for both.
+#[expect(clippy::unwrap_used, reason = "a fixture fails as tests do")]
+fn two_copies() -> (World, Options) {
+    let world = World::new(1);
+    let hold = world.open();
+    hold.download_chunk(world.chunk(1)).unwrap();
+    hold.wait_chunk(id(1), PATIENCE).unwrap();
+    hold.close();
+    copy_tree(&world.path().join("hold"), &world.path().join("copy"));
+    let mut options = world.options();
+    options.data_dirs.push(DataDir { path: world.path().join("copy"), bytes_max: None });
+    (world, options)
+}
+
+/// Whether anything of chunk 1 lies in the data directory.
+fn has_chunk(world: &World, dir: &str) -> bool {
+    let dataset = world.path().join(dir).join(format!("dataset_id={}", hex_id(&DATASET)));
+    dataset.join("first_block=10").exists()
+}
+
+#[test]
+fn a_chunk_that_lies_in_two_directories_is_one_and_goes_from_both() {
+    for index in ["known", "unknown"] {
+        let (world, options) = two_copies();
+        if index == "unknown" {
+            std::fs::remove_dir_all(world.path().join("copy/.catalogue")).unwrap();
+            let empty = World::new(0);
+            copy_tree(&fresh_catalogue(&empty), &world.path().join("copy/.catalogue"));
+        }
+        let hold = DataManagerImpl::open_with(options.clone(), Parts::default()).unwrap();
+        assert_eq!(hold.list_chunks(), [id(1)], "{index}");
+        let mut watch = hold.watch();
+        assert!(hold.delete_chunk(id(1)));
+        expect_event(&mut watch, "the removal", |event| *event == Event::Removed(id(1)));
+        assert!(!has_chunk(&world, "hold") && !has_chunk(&world, "copy"), "{index}");
+        hold.close();
+        let hold = DataManagerImpl::open_with(options, Parts::default()).unwrap();
+        assert!(hold.list_chunks().is_empty(), "{index}");
+    }
+}
+
+/// The catalogue of a hold that never had a chunk.
+fn fresh_catalogue(world: &World) -> PathBuf {
+    world.open().close();
+    world.path().join("hold/.catalogue")
+}
+
+#[test]
+fn a_deletion_that_a_restart_finishes_takes_the_copy_too() {
+    let (world, both) = two_copies();
+    let hold = world.open();
+    let pin = hold.get_chunk(id(1)).unwrap();
+    assert!(hold.delete_chunk(id(1)));
+    hold.close();
+    drop(pin);
+    assert!(has_chunk(&world, "hold"), "the pin kept it");
+    let hold = DataManagerImpl::open_with(both.clone(), Parts::default()).unwrap();
+    assert!(hold.list_chunks().is_empty(), "deleted is deleted, in every directory");
+    hold.wait_gone(id(1), PATIENCE).unwrap();
+    assert!(!has_chunk(&world, "hold") && !has_chunk(&world, "copy"));
+    hold.close();
+    assert!(DataManagerImpl::open_with(both, Parts::default()).unwrap().list_chunks().is_empty());
 }

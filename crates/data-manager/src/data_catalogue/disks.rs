@@ -106,6 +106,12 @@ impl Disks {
         self.rooms.get(usize::from(dir)).is_some_and(|room| room.poison.is_some())
     }
 
+    /// The directories that take writes.
+    pub(crate) fn writable(&self) -> impl Iterator<Item = u16> {
+        let dirs = self.rooms.iter().zip(0..=u16::MAX);
+        dirs.filter(|(room, _)| room.poison.is_none()).map(|(_, dir)| dir)
+    }
+
     /// How each directory does.
     pub(crate) fn statuses(&self) -> Vec<DataDirStatus> {
         let status = |room: &Room| DataDirStatus {

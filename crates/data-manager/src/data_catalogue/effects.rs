@@ -38,8 +38,9 @@ pub(crate) enum Action {
         cancel: Cancel,
         progress: Arc<StagingProgress>,
     },
-    /// Move a hidden, unpinned chunk's directory away and remove it or keep it for inspection.
-    Remove { task: u64, record: Record, end: End },
+    /// Move a hidden, unpinned chunk's directory away and remove it or keep it for inspection. What is removed goes from the
+    /// data directories `elsewhere` too, where somebody may have put a copy.
+    Remove { task: u64, record: Record, elsewhere: Vec<u16>, end: End },
     /// Remove the staged parts of a chunk that nobody wants.
     Discard { task: u64, id: ChunkId, dir: u16 },
     /// Make intents durable, in this order.

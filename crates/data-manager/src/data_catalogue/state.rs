@@ -404,7 +404,10 @@ impl State {
                 Actual::Retired { resident, record, end, is_recorded: true }
                     if resident.strong_count() == 0 =>
                 {
-                    let action = Action::Remove { task, record: record.clone(), end: end.clone() };
+                    let leases = &self.leases;
+                    let may_go = |dir: &u16| *dir != record.dir && !leases.is_held(&id, *dir);
+                    let elsewhere = self.disks.writable().filter(may_go).collect();
+                    let action = Action::Remove { task, record: record.clone(), elsewhere, end: end.clone() };
                     (action, Some(record.clone()))
                 }
                 Actual::Nothing if entry.wanted.is_none() => {
