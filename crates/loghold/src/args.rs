@@ -198,8 +198,9 @@ const DESCRIPTOR_HELP: &str = r#"A descriptor is JSON; the input is one, an arra
   {"id": "0x<64 hex digits>", "dataset_id": "0x<64 hex digits>" or "<name>",
    "block_range": {"start": 0, "end": 36},
    "files": {"blocks.parquet": "https://...#sha256=<hex>&size=<bytes>"}, "priority": 0}
-The end is not in the range. A dataset's name stands for its SHA-256. What follows the # is optional
-and checked: sha256, blake3, size. priority is optional; higher is fetched first.
+The end is not in the range. A dataset's name stands for its SHA-256.
+What follows the # is optional, and checked: sha256, blake3, size.
+priority is optional; higher is fetched first.
 
 ^C stops: what was fetched is kept, and the same command goes on from there.
 Exit codes: 4 when some chunks could not be had and others could, 6 when none could."#;
@@ -343,4 +344,34 @@ pub(crate) struct ImportArguments {
     /// Where a manifest's files lie; without it, where the manifest lies
     #[arg(long, value_name = "URL")]
     pub(crate) base_url: Option<url::Url>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    /// Those with a text behind the options.
+    fn with_long_lines(command: &clap::Command, found: &mut Vec<String>) {
+        let text = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        for pair in lines.windows(2) {
+            let is_cut = pair[0].len() > 80 && !pair[0].ends_with(['.', ':', ';', ')']);
+            let is_prose = !pair[0].starts_with(' ') && !pair[0].starts_with("loghold ");
+            if is_cut && is_prose && !pair[1].is_empty() {
+                found.push(format!("{}: {}", command.get_name(), pair[0]));
+            }
+        }
+        for below in command.get_subcommands() {
+            with_long_lines(below, found);
+        }
+    }
+
+    #[test]
+    fn help_is_broken_into_lines_by_the_width_of_the_terminal_alone() {
+        let mut found = Vec::new();
+        with_long_lines(&Arguments::command(), &mut found);
+        assert!(found.is_empty(), "{found:#?}");
+    }
 }

@@ -13,14 +13,14 @@ use super::Blocks;
 
 pub(crate) const APPLY_HELP: &str = "\
 URL is where chunks were sealed to: file:///directory, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix.
-Every chunk of it with a block in the range is fetched, in the order in which it was sealed, and printed when it is ready. A
+Every chunk of it with a block in the range is fetched, in the order in which it was sealed, and printed when it is ready. A \
 chunk that others replace goes when those are ready. What is not of this store stays as it is.
 
-With --log the log that is sealed there keeps its records until their chunks are here: this hold is one of its consumers, whom
+With --log the log that is sealed there keeps its records until their chunks are here: this hold is one of its consumers, whom \
 trims and retention wait for. `loghold log consumers` shows how far it is; `loghold log trim` names it when it is in the way.
 
 ^C stops: what was fetched is kept, and the same command goes on from there.
-Exit codes: 4 when some chunks could not be had, 5 when a manifest is damaged or missing, 6 when the store fails, 7 when there is
+Exit codes: 4 when some chunks could not be had, 5 when a manifest is damaged or missing, 6 when the store fails, 7 when there is \
 no room (with --follow it is waited for).";
 
 #[derive(Debug, Args)]

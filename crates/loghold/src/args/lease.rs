@@ -29,11 +29,11 @@ The command finds in its environment:
   LOGHOLD_FILES_JSON  the name of a file with what `loghold files -o json` prints, of any length
   LOGHOLD_LEASE       the name of the lease
   LOGHOLD_DATA_DIR    the data directories
-The lease is renewed while the command runs, and released when it ends. The data directory is free meanwhile: other
+The lease is renewed while the command runs, and released when it ends. The data directory is free meanwhile: other \
 commands may work there, and nothing that they do takes the files away.
 
-Exit codes: that of the command, or 128 and the number of the signal that ended it; 126 when it cannot be run, 127 when it
-is not there. What goes wrong before it runs has the codes of loghold itself. SIGTERM, SIGHUP, SIGINT and SIGQUIT are passed
+Exit codes: that of the command, or 128 and the number of the signal that ended it; 126 when it cannot be run, 127 when it \
+is not there. What goes wrong before it runs has the codes of loghold itself. SIGTERM, SIGHUP, SIGINT and SIGQUIT are passed \
 on; the last two not at a terminal, which sends them to the command itself.";
 
 #[derive(Debug, Args)]

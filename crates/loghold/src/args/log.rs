@@ -56,7 +56,7 @@ pub(crate) enum LogCommand {
 }
 
 const APPEND_HELP: &str = "\
-Each line of stdin is a record, without its line feed. Ids come on stdout, one a line, in order, each only after its
+Each line of stdin is a record, without its line feed. Ids come on stdout, one a line, in order, each only after its \
 record survives what --durability says: a script that has read an id can count on it.
 Exit codes: 7 when the disk is full (what was printed is kept), 8 when another process writes the log.";
 

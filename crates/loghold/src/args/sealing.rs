@@ -26,17 +26,17 @@ A plan is TOML:
   type = 1
   file = \"blocks.parquet\"
   columns = [ { name = \"hash\", type = \"binary\" }, { name = \"time\", type = \"timestamp_s\", from = \"header.time\" } ]
-Types: bool, i64, u64, f64, utf8, json, binary (of hex), timestamp_s, timestamp_ms, timestamp_us. What does not fit goes into
+Types: bool, i64, u64, f64, utf8, json, binary (of hex), timestamp_s, timestamp_ms, timestamp_us. What does not fit goes into \
 _rejected.parquet with the reason; `optional = true` lets a column be missing.
 
 It may be stopped at any moment: the same command goes on, and no record is sealed twice.
-Exit codes: 1 when somebody has to decide (a block names another parent, the log was rolled back below what is sealed), 6 when
+Exit codes: 1 when somebody has to decide (a block names another parent, the log was rolled back below what is sealed), 6 when \
 the store fails or does not keep the first of several writers.";
 
 pub(crate) const READ_HELP: &str = "\
 loghold read --plan plan.toml --log DIR 0..100     chunks, and behind them the log
 loghold read s3://bucket/prefix 0..=99             chunks alone
-A range is a..b (without b), a..=b, or a.. for all from a on. Where a raw table holds every record, records come as they were
+A range is a..b (without b), a..=b, or a.. for all from a on. Where a raw table holds every record, records come as they were \
 appended; otherwise the rows of the typed tables come, and those of _rejected. -o raw prints the bytes of records alone.
 Exit codes: 4 when some of the range is not there, or records are gone that were never sealed; 5 when a chunk is damaged.";
 
