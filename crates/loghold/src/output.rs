@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::io::{self, BufWriter, Write};
 
-use anstream::ColorChoice;
+use anstream::{AutoStream, ColorChoice};
 use clap::builder::styling::{AnsiColor, Style};
 use serde::Serialize;
 
@@ -34,7 +34,9 @@ pub(crate) fn print_rows<R: Serialize>(
     cells: impl Fn(&R) -> Vec<String>,
 ) -> Outcome<()> {
     print(|out| match format {
-        OutputFormat::Table => write_table(out, headings, &rows.iter().map(&cells).collect::<Vec<_>>()),
+        OutputFormat::Table => {
+            write_table(out, heading_style(), headings, &rows.iter().map(&cells).collect::<Vec<_>>())
+        }
         OutputFormat::Json => write_json_pretty(out, rows),
         OutputFormat::Jsonl | OutputFormat::Raw => write_json_lines(out, rows),
     })
@@ -50,9 +52,10 @@ pub(crate) fn print_object<R: Serialize>(
         OutputFormat::Table => {
             let parts = parts();
             let width = parts.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+            let bold = heading_style();
             parts
                 .iter()
-                .try_for_each(|(name, value)| writeln!(out, "{BOLD}{name:<width$}{BOLD:#}  {}", plain(value)))
+                .try_for_each(|(name, value)| writeln!(out, "{bold}{name:<width$}{bold:#}  {}", plain(value)))
         }
         OutputFormat::Json => {
             serde_json::to_writer_pretty(&mut *out, object)?;
@@ -78,9 +81,9 @@ pub(crate) fn print_lines<R: Serialize>(
     })
 }
 
-/// Writes to stdout through a buffer.
+/// Writes to stdout through a buffer, byte for byte: what takes colours out of a stream takes bytes out of paths too.
 pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Outcome<()> {
-    let mut out = BufWriter::new(anstream::stdout().lock());
+    let mut out = BufWriter::new(io::stdout().lock());
     write(&mut out).and_then(|()| out.flush()).map_err(|error| match error.kind() {
         // The reader of the pipe has seen enough, as `head` does. That is no error of ours to talk about.
         io::ErrorKind::BrokenPipe => Failure::new(Exit::PipeClosed, ""),
@@ -128,8 +131,16 @@ fn write_json_lines<R: Serialize>(out: &mut dyn Write, rows: &[R]) -> io::Result
     })
 }
 
+/// Bold where stdout takes colours.
+fn heading_style() -> Style {
+    match AutoStream::choice(&io::stdout()) {
+        ColorChoice::Never => Style::new(),
+        _ => BOLD,
+    }
+}
+
 /// Columns as wide as their widest cell; the last one is not filled up.
-fn write_table(out: &mut dyn Write, headings: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
+fn write_table(out: &mut dyn Write, bold: Style, headings: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
@@ -146,7 +157,7 @@ fn write_table(out: &mut dyn Write, headings: &[&str], rows: &[Vec<String>]) -> 
         let padded: Vec<_> = cells.zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
         padded.join("  ").trim_end().to_string()
     };
-    writeln!(out, "{BOLD}{}{BOLD:#}", line(&mut headings.iter().copied()))?;
+    writeln!(out, "{bold}{}{bold:#}", line(&mut headings.iter().copied()))?;
     rows.iter().try_for_each(|row| writeln!(out, "{}", line(&mut row.iter().map(|cell| &**cell))))
 }
 
@@ -156,8 +167,8 @@ mod tests {
 
     fn table(rows: &[Vec<String>]) -> String {
         let mut out = Vec::new();
-        write_table(&mut out, &["ID", "STATE"], rows).unwrap();
-        anstream::adapter::strip_bytes(&out).into_vec().iter().map(|&byte| char::from(byte)).collect()
+        write_table(&mut out, Style::new(), &["ID", "STATE"], rows).unwrap();
+        String::from_utf8(out).unwrap()
     }
 
     #[test]
