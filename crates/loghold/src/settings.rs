@@ -21,6 +21,8 @@ const DATA_DIR_VARIABLE: &str = "LOGHOLD_DATA_DIR";
 #[derive(Debug)]
 pub(crate) struct Settings {
     data_dirs: Vec<PathBuf>,
+    /// Those of the command line.
+    typed_data_dirs: Vec<PathBuf>,
     options: Options,
     allows_files: bool,
     pub(crate) format: OutputFormat,
@@ -58,6 +60,7 @@ impl Settings {
         options.mirrors = mirrors(&arguments.mirror);
         Settings {
             data_dirs,
+            typed_data_dirs: arguments.data_dir.clone(),
             options,
             allows_files: arguments.allow_files,
             format: if arguments.json { OutputFormat::Json } else { arguments.output },
@@ -97,6 +100,11 @@ impl Settings {
     /// The directories that were named, none when none were.
     pub(crate) fn data_dirs(&self) -> &[PathBuf] {
         &self.data_dirs
+    }
+
+    /// Those of the command line: what makes and breaks chunks does not do so where the environment says that others are.
+    pub(crate) fn typed_data_dirs(&self) -> &[PathBuf] {
+        &self.typed_data_dirs
     }
 
     /// How sources are asked where no hold is needed.

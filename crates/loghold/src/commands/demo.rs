@@ -55,7 +55,7 @@ struct Place {
 
 impl Place {
     fn choose(arguments: &DemoArguments, settings: &Settings) -> Outcome<Place> {
-        match settings.data_dirs() {
+        match settings.typed_data_dirs() {
             [] => {
                 let path = std::env::temp_dir().join(format!("loghold-demo-{}", std::process::id()));
                 Ok(Place { path, is_kept: arguments.keep })

@@ -1,11 +1,13 @@
 //! The program in a directory of its own, and an origin that it fetches from.
 //! Refuses to assert; the tests do.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use assert_cmd::Command;
+use host::Disk;
 use origin::{Content, Origin, Site};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -138,6 +140,11 @@ pub(crate) fn remove(path: &Path) {
 /// Removes a directory and all that is in it.
 pub(crate) fn remove_all(path: &Path) {
     std::fs::remove_dir_all(path).unwrap();
+}
+
+/// The names in a directory, which is made if it is not there.
+pub(crate) fn names_in(path: &Path) -> Vec<OsString> {
+    Disk::open(path).unwrap().list(Path::new("")).unwrap().into_iter().map(|entry| entry.name).collect()
 }
 
 /// A chunk id of one byte, repeated.

@@ -1,7 +1,7 @@
 //! Help, completions, man pages, and what a wrong command line is answered with.
 //! Refuses to pin whole texts: it looks for what a user or a script depends on.
 
-use crate::program::Program;
+use crate::program::{Program, names_in};
 
 const COMMANDS: [&str; 9] = ["get", "rm", "ls", "find", "why", "wait", "files", "verify", "import"];
 
@@ -132,4 +132,12 @@ fn colours_are_used_when_asked_for_and_not_in_a_pipe() {
     assert!(!plain.stderr.contains('\u{1b}'), "{:?}", plain.stderr);
     let coloured = program.run(&["chunk", "find", "trial", "1", "--color", "always"]);
     assert!(coloured.stderr.contains('\u{1b}'), "{:?}", coloured.stderr);
+}
+
+#[test]
+fn the_demo_leaves_the_data_directory_of_the_environment_alone() {
+    let program = Program::new();
+    let run = program.run(&["demo", "--chunks", "2", "--json"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(names_in(&program.path("data")).is_empty(), "{run:?}");
 }

@@ -289,12 +289,16 @@ impl Story {
     fn restart(&mut self, served: &Served) -> Outcome<()> {
         let began = self.clock.monotonic();
         let hold = DataManagerImpl::open(self.options())?;
-        let last = served.chunks.last().map_or(0, |chunk| chunk.blocks.end - 1);
-        let pin = hold.find_chunk(dataset_id(), last);
+        // The first one came last, and stayed; the second one was deleted.
+        let first = served.chunks.first().map_or(0, |chunk| chunk.blocks.start);
+        let pin = hold.find_chunk(dataset_id(), first);
         let took = self.clock.monotonic().saturating_sub(began);
         let here = hold.list_chunks().len();
-        if pin.is_none() || here != served.chunks.len() - 1 {
+        if here != served.chunks.len() - 1 {
             return Err(failed(format!("{here} chunks were found again, not {}", served.chunks.len() - 1)));
+        }
+        if pin.is_none() {
+            return Err(failed(format!("block {first} was not found again")));
         }
         let proof = format!(
             "{} found again, the first look-up answered {:.1} ms after the start",
