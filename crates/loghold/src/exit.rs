@@ -1,11 +1,13 @@
 //! How a run ends: the exit codes, and a failure with the words that go with it.
 //! Refuses to print and to end the process; main does both.
 
-use std::fmt;
+use std::error::Error as _;
 use std::process::ExitCode;
+use std::{fmt, io};
 
 use data_manager::data_source::{SourceError, SourceErrorKind};
 use data_manager::error::{Error, ErrorKind};
+use host::lacks_handles;
 
 /// What the exit codes mean, as the help and the man page say it.
 pub(crate) const EXIT_CODES: &str = "\
@@ -81,6 +83,8 @@ pub(crate) struct Failure {
     pub(crate) hint: Option<String>,
 }
 
+const MORE_HANDLES: &str = "allow more open files: `ulimit -n 1024`";
+
 /// The result of a command and of most of its parts.
 pub(crate) type Outcome<T> = Result<T, Failure>;
 
@@ -94,13 +98,14 @@ impl Failure {
     }
 
     /// A refused or failed file operation, met while doing `what` (a phrase such as "reading chunks.json").
-    pub(crate) fn io(what: impl fmt::Display, error: &std::io::Error) -> Failure {
+    pub(crate) fn io(what: impl fmt::Display, error: &io::Error) -> Failure {
         let exit = match error.kind() {
-            std::io::ErrorKind::NotFound => Exit::NotFound,
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Exit::DiskFull,
+            io::ErrorKind::NotFound => Exit::NotFound,
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Exit::DiskFull,
             _ => Exit::Error,
         };
-        Failure::new(exit, format!("{what}: {error}"))
+        let failure = Failure::new(exit, format!("{what}: {error}"));
+        if lacks_handles(error) { failure.hint(MORE_HANDLES) } else { failure }
     }
 
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Failure {
@@ -126,9 +131,30 @@ impl From<Error> for Failure {
             }
             ErrorKind::Source => Failure::new(Exit::SourceFails, message),
             ErrorKind::TimedOut => Failure::new(Exit::TimedOut, message),
-            _ => Failure::new(Exit::Error, message),
+            _ => {
+                let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+                Failure { hint: cause.and_then(advice), ..Failure::new(Exit::Error, message) }
+            }
         }
     }
+}
+
+/// What helps against an operating system that will not let a data directory be used.
+fn advice(error: &io::Error) -> Option<String> {
+    if lacks_handles(error) {
+        return Some(MORE_HANDLES.to_string());
+    }
+    let advice = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "run as the user who owns the data directory: only its owner may read it"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "mount it writable: the data directory is locked by a file in it, also to be read"
+        }
+        io::ErrorKind::NotADirectory => "--data-dir names a directory",
+        _ => return None,
+    };
+    Some(advice.to_string())
 }
 
 impl From<rtrans::Error> for Failure {
@@ -150,7 +176,7 @@ impl From<rtrans::Error> for Failure {
                 "ids that were printed are safe; mend the disk, and go on behind the last record (`loghold log ls`)",
             ),
             Log::Trimmed { .. } | Log::BeyondEnd { .. } | Log::RolledBack { .. } => (Exit::NotFound, ""),
-            Log::Io(error) if error.kind() == std::io::ErrorKind::NotFound => (Exit::NotFound, ""),
+            Log::Io(error) if error.kind() == io::ErrorKind::NotFound => (Exit::NotFound, ""),
             Log::BadParameters { .. }
             | Log::BadName { .. }
             | Log::TooLarge { .. }
@@ -170,5 +196,25 @@ impl From<SourceError> for Failure {
             _ => Exit::SourceFails,
         };
         Failure::new(exit, error.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_refuses_comes_with_what_helps() {
+        for (kind, words) in [
+            (io::ErrorKind::PermissionDenied, "owns"),
+            (io::ErrorKind::ReadOnlyFilesystem, "writable"),
+            (io::ErrorKind::NotADirectory, "--data-dir"),
+        ] {
+            assert!(advice(&io::Error::from(kind)).unwrap().contains(words), "{kind}");
+        }
+        let no_handles = io::Error::from_raw_os_error(24);
+        assert_eq!(advice(&no_handles).as_deref(), Some(MORE_HANDLES));
+        assert_eq!(Failure::io("reading", &no_handles).hint.as_deref(), Some(MORE_HANDLES));
+        assert_eq!(advice(&io::Error::other("else")), None);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use host::{RUNTIME_HANDLES, expect_handles, lacks_handles};
+use host::{RUNTIME_HANDLES, expect_handles};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::exit::{Failure, Outcome};
@@ -26,6 +26,5 @@ pub(crate) fn runtime() -> Outcome<Runtime> {
 }
 
 fn failed(error: &io::Error) -> Failure {
-    let failure = Failure::io("starting the runtime", error);
-    if lacks_handles(error) { failure.hint("allow more open files: `ulimit -n 1024`") } else { failure }
+    Failure::io("starting the runtime", error)
 }

@@ -1,13 +1,15 @@
 //! The commands on chunks that come from this machine's own files.
 //! Refuses faults of the network; see `fetching`.
 
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::ffi::OsStrExt;
 
 use origin::{Fault, Plan};
 use serde_json::Value;
 
 use crate::program::{
-    Program, Run, Served, damage, descriptor, ended, id_of, read, remove, remove_all, send_signal,
+    Program, Run, Served, damage, descriptor, ended, id_of, names_in, read, remove, remove_all, send_signal,
 };
 
 fn states(run: &Run) -> Vec<(String, String)> {
@@ -149,6 +151,70 @@ fn a_data_directory_that_is_named_twice_is_told_so() {
 }
 
 #[test]
+fn a_directory_of_other_things_is_no_data_directory_and_stays_as_it_is() {
+    let program = Program::with_three_chunks();
+    program.write("other/notes.txt", "mine");
+    let other = program.path("other");
+    for arguments in [&["chunk", "ls"][..], &["chunk", "rm", "0xabcd"], &["files", "trial"], &["lease", "ls"]]
+    {
+        let run = program.run(&[arguments, &["--data-dir", "other"]].concat());
+        assert_eq!((run.code, run.stdout.as_str()), (3, ""), "{arguments:?}: {run:?}");
+        assert!(run.stderr.contains("other is no data directory"), "{arguments:?}: {run:?}");
+        assert_eq!(names_in(&other), ["notes.txt"], "{arguments:?} left something there");
+    }
+}
+
+#[test]
+fn what_may_become_or_was_a_data_directory_is_taken_for_one() {
+    let program = Program::new();
+    // Those of an SQD worker: "s3://a" in base64url.
+    program.write("sqd/czM6Ly9h/0000000000/0000000000-0000000009-hash/blocks.parquet", "PAR1");
+    program.write("copied/dataset_id=0x00/notes.txt", "mine");
+    for name in ["empty", "new_disk/lost+found"] {
+        names_in(&program.path(name));
+    }
+    for (dir, chunks) in [("sqd", 1), ("copied", 0), ("empty", 0), ("new_disk", 0)] {
+        let run = program.run(&["chunk", "ls", "--json", "--data-dir", dir]);
+        assert_eq!(run.code, 0, "{dir}: {run:?}");
+        assert_eq!(run.json().as_array().unwrap().len(), chunks, "{dir}: {run:?}");
+    }
+}
+
+#[test]
+fn a_data_directory_that_is_a_file_is_told_so_with_a_hint() {
+    let program = Program::new();
+    program.write("file", "mine");
+    let run = program.run(&["chunk", "ls", "--data-dir", "file"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stderr.contains("Not a directory") && run.stderr.contains("hint: --data-dir"), "{run:?}");
+}
+
+#[test]
+fn paths_are_printed_byte_for_byte() {
+    let program = Program::with_three_chunks();
+    let odd = program.path("").join(OsStr::from_bytes(b"odd \x1b[31m\xff"));
+    let run = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_loghold"))
+            .args(arguments)
+            .current_dir(program.path(""))
+            .env("LOGHOLD_DATA_DIR", &odd)
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        output.stdout
+    };
+    run(&["chunk", "get", "chunks.jsonl", "--allow-files"]);
+    for (arguments, end) in [
+        (&["files", "trial", "--blocks", "0..5"][..], &b"/blocks.parquet\n"[..]),
+        (&["chunk", "find", "trial", "5"], format!("  {}\n", id_of(1)).as_bytes()),
+    ] {
+        let printed = run(arguments);
+        let path = OsStr::from_bytes(printed.strip_suffix(end).expect("ends as it should"));
+        assert!(std::path::Path::new(path).is_dir(), "{arguments:?}: {printed:?}");
+    }
+}
+
+#[test]
 fn too_few_file_handles_are_an_error_and_no_panic() {
     let program = Program::with_three_chunks();
     for handles in 6..=30 {
@@ -164,6 +230,8 @@ fn too_few_file_handles_are_an_error_and_no_panic() {
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!stderr.contains("panicked") && output.status.code() != Some(101), "{handles}: {stderr}");
         assert!(output.status.success() || stderr.contains("open files"), "{handles}: {stderr}");
+        let is_told_what_helps = stderr.contains("ulimit -n") || stderr.contains("given up");
+        assert!(output.status.success() || is_told_what_helps, "{handles}: {stderr}");
     }
 }
 

@@ -70,6 +70,18 @@ fn a_file_that_is_not_there_ends_with_6_alone_and_with_4_beside_others() {
 }
 
 #[test]
+fn why_a_chunk_was_given_up_is_told_once() {
+    let served = Served::start(&[]);
+    let program = Program::new();
+    let absent = descriptor(2, 10, 20, &served.url("absent"));
+    for (arguments, word) in [(&[][..], "note: "), (&["-q"], "hint: ")] {
+        let run = get(&program, arguments, std::slice::from_ref(&absent));
+        let told: Vec<&str> = run.stderr.lines().filter(|line| line.contains("404")).collect();
+        assert!(told.len() == 1 && told[0].starts_with(word), "{run:?}");
+    }
+}
+
+#[test]
 fn passing_faults_are_tried_again() {
     let served = Served::start(&[("one", 5)]);
     served.origin.set_fault("one", Plan::first(2, Fault::Status(500)));

@@ -40,7 +40,18 @@ pub(crate) fn run(context: &Context, arguments: &GetArguments) -> Outcome<Exit> 
         .map(|status| ChunkReport::new(&status))
         .collect();
     print_rows(context.settings.format, &HEADINGS, &reports, cells)?;
-    conclude(&settling, end, &reports)
+    let outcome = conclude(&settling, end, &reports);
+    // Each failure was told when it happened, unless nothing was to be said.
+    outcome.map_err(|failure| match (context.notes.is_quiet(), first_reason(&settling)) {
+        (true, Some(reason)) if failure.hint.is_none() => failure.hint(reason),
+        _ => failure,
+    })
+}
+
+/// Why the first of the chunks was given up.
+fn first_reason(settling: &Settling) -> Option<String> {
+    let (id, reason) = settling.given_up().first_key_value()?;
+    Some(format!("chunk {}: {reason}", hex_id(id)))
 }
 
 fn read_descriptors(arguments: &GetArguments) -> Outcome<Vec<Descriptor>> {
@@ -98,14 +109,14 @@ fn conclude(settling: &Settling, end: End, reports: &[ChunkReport]) -> Outcome<E
     let kept = format!("{} of the others are kept: {KEPT}", show_bytes(staged));
     match end {
         End::Settled => {
-            let Some((id, reason)) = settling.given_up().first_key_value() else { return Ok(Exit::Done) };
+            let Some((_, reason)) = settling.given_up().first_key_value() else { return Ok(Exit::Done) };
             if reports.iter().any(|report| report.last_failure == Some(NO_ROOM)) {
                 let hint = format!("{reason}; free some space; {kept}");
                 return Err(Failure::new(Exit::DiskFull, format!("no room: {so_far}")).hint(hint));
             }
             let exit = if ready > 0 { Exit::Incomplete } else { Exit::SourceFails };
             let message = format!("{so_far}; {} could not be had", settling.given_up().len());
-            Err(Failure::new(exit, message).hint(format!("chunk {}: {reason}", hex_id(id))))
+            Err(Failure::new(exit, message))
         }
         End::Stopped(exit) => Err(Failure::new(exit, format!("stopped: {so_far}")).hint(kept)),
         End::TimedOut => Err(Failure::new(Exit::TimedOut, format!("timed out: {so_far}")).hint(kept)),

@@ -14,8 +14,10 @@ mod wait;
 mod why;
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use data_manager::data_manager::DataManagerImpl;
+use host::{Disk, Entry, Kind};
 
 use crate::args::ChunkCommand;
 use crate::exit::{Exit, Failure, Outcome};
@@ -43,16 +45,41 @@ impl Context {
     }
 }
 
-/// A misspelt directory, or a disk that is not mounted, is no empty hold.
+/// A misspelt directory, or a disk that is not mounted, is no empty hold; and a directory with other things in it is not
+/// made one by a command that only looks.
 pub(crate) fn expect_data_dirs(settings: &Settings) -> Outcome<()> {
     settings.hold_options()?;
-    match settings.data_dirs().iter().find(|dir| !dir.exists()) {
-        Some(absent) => {
-            let message = format!("there is no data directory {}", absent.display());
-            Err(Failure::new(Exit::NotFound, message).hint("`loghold chunk get` makes one"))
-        }
-        None => Ok(()),
+    for dir in settings.data_dirs() {
+        let shown = dir.display();
+        let message = if !dir.exists() {
+            format!("there is no data directory {shown}")
+        } else if is_something_else(dir) {
+            format!("{shown} is no data directory: it holds other things, and no chunks")
+        } else {
+            continue;
+        };
+        return Err(Failure::new(Exit::NotFound, message).hint("`loghold chunk get` makes one"));
     }
+    Ok(())
+}
+
+/// Whether a directory has things in it, of which none is a hold's. What cannot be listed is judged when it is opened.
+fn is_something_else(dir: &Path) -> bool {
+    let Ok(disk) = Disk::open(dir) else { return false };
+    let Ok(entries) = disk.list(Path::new("")) else { return false };
+    let is_number = |name: &str| name.len() >= 10 && name.bytes().all(|byte| byte.is_ascii_digit());
+    let has_numbers = |name: &str| {
+        let below = disk.list(Path::new(name)).unwrap_or_default();
+        below.iter().any(|entry| entry.name.to_str().is_some_and(is_number))
+    };
+    // Its lock, chunks that were copied without it, and those of an SQD worker, which lie below ten digits.
+    let is_ours = |entry: &Entry| {
+        let name = entry.name.to_str().unwrap_or_default();
+        name == "LOCK" || name.starts_with("dataset_id=") || (entry.kind == Kind::Dir && has_numbers(name))
+    };
+    // A new file system has a directory of its own.
+    let mut things = entries.iter().filter(|entry| entry.name != "lost+found").peekable();
+    things.peek().is_some() && !things.any(is_ours)
 }
 
 /// One directory named twice, be it in two ways, would wait for itself.
