@@ -13,8 +13,9 @@ const STEPS: &str = "4000000";
 const HOSTILE_STEPS: &str = "200000";
 
 /// The proofs: which tests, and what the environment says to them.
-const PROOFS: [(&str, &[&str], (&str, &str)); 5] = [
-    ("crashes and faults", &["--test", "proof", "crashes::"], ("LOGHOLD_SEEDS", "512")),
+const PROOFS: [(&str, &[&str], (&str, &str)); 6] = [
+    ("crashes", &["--test", "proof", "crashes::"], ("LOGHOLD_SEEDS", "512")),
+    ("faults in recoveries", &["--test", "proof", "of_a_recovery"], ("LOGHOLD_CUT_STRIDE", "7")),
     ("random calls", &["--test", "proof", "model::"], ("LOGHOLD_STEPS", STEPS)),
     ("every bit", &["--test", "proof", "damage::"], ("LOGHOLD_FLIP_STRIDE", "1")),
     ("threads", &["--test", "proof", "race::"], ("LOGHOLD_SEEDS", "200")),

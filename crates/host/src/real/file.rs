@@ -29,11 +29,15 @@ impl Content for RealFile {
     }
 
     fn rewrite_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        match self.write_past_cache(bytes, offset) {
+        // What is less than a block at the end goes through the cache, and takes nothing else with it.
+        let whole = bytes.len() / File::BLOCK_BYTES * File::BLOCK_BYTES;
+        let (blocks, rest) = bytes.split_at_checked(whole).unwrap_or((bytes, &[]));
+        match self.write_past_cache(blocks, offset) {
             // The file system cannot, or not in blocks of this size.
-            Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.write_all_at(bytes, offset),
-            written => written,
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.write_all_at(blocks, offset)?,
+            written => written?,
         }
+        self.write_all_at(rest, offset.saturating_add(blocks.len() as u64))
     }
 
     fn len(&self) -> io::Result<u64> {

@@ -5,9 +5,10 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use host::{Disk, File};
+use host::{Disk, File, Kind};
 
 use super::index_file::{self, IndexFile, index_path};
+use super::recover::plain_number;
 use super::segment::{Segment, data_path};
 use super::shelf::{Shelf, Slot};
 use crate::error::Error;
@@ -122,39 +123,39 @@ impl Depot {
         }
     }
 
-    /// Removes the index of the file that is written, durably: there is one when the file was full before a crash took
-    /// its end. It would fit by its number and generation once the file is full again, and lead to other records.
+    /// Removes the index of the file that is written: there is one when the file was full before a crash took its end. It
+    /// would fit by its number and generation once the file is full again, and lead to other records.
     pub(crate) fn forget_index(&self, number: u64) -> Result<(), Error> {
-        let path = index_path(number, self.parameters.index_file_num_per_dir);
-        match self.disk.remove_file(&path) {
-            Ok(()) => self.sync_dir(path.parent().unwrap_or(Path::new(""))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        remove(&self.disk, &index_path(number, self.parameters.index_file_num_per_dir))
     }
 
-    /// Gives files durably another name, under which they are no part of the log, and can still be looked at.
+    /// Gives files another name, under which they are no part of the log, and can still be looked at.
     pub(crate) fn put_aside(&self, numbers: &[u64]) -> Result<(), Error> {
         for number in numbers {
             let path = self.data_path(*number);
             self.disk.replace(&path, &PathBuf::from(format!("{}.damaged", path.display())))?;
-            self.sync_dir(path.parent().unwrap_or(Path::new("")))?;
         }
         Ok(())
     }
 
-    /// Removes files durably that were found behind the end: a later start must not take them for a part of the log.
+    /// Removes files that were found behind the end: a later start must not take them for a part of the log.
     pub(crate) fn discard(&self, numbers: &[u64]) -> Result<(), Error> {
-        let mut dirs: Vec<PathBuf> = Vec::new();
         for number in numbers {
-            let path = self.data_path(*number);
-            remove(&self.disk, &path)?;
+            remove(&self.disk, &self.data_path(*number))?;
             remove(&self.disk, &index_path(*number, self.parameters.index_file_num_per_dir))?;
-            dirs.extend(path.parent().map(Path::to_owned));
         }
-        dirs.dedup();
-        for dir in dirs {
-            self.sync_dir(&dir)?;
+        Ok(())
+    }
+
+    /// Makes durable what becomes of files behind the last one, also what a start has done that was killed on its way: a
+    /// file that it removed would come back with a power cut, behind records that were appended since, and take their place.
+    pub(crate) fn settle_names_behind(&self, last: Option<u64>) -> Result<(), Error> {
+        let last_dir = last.unwrap_or_default() / u64::from(self.parameters.index_file_num_per_dir);
+        for entry in self.disk.list(Path::new(""))?.into_iter().filter(|entry| entry.kind == Kind::Dir) {
+            let dir_no = entry.name.to_str().and_then(plain_number);
+            if dir_no.is_some_and(|dir_no| dir_no >= last_dir) {
+                self.sync_dir(Path::new(&entry.name))?;
+            }
         }
         Ok(())
     }
@@ -250,6 +251,9 @@ impl Depot {
     /// Makes a data file durably, so that the disk is full now or not while it is written.
     fn make(&self, number: u64, len: u64) -> Result<Spare, Error> {
         let path = self.data_path(number);
+        // One that is longer than others has whole blocks, too: no other ones can be written past memory, see `rewrite_at`.
+        let is_longer = len > self.parameters.max_size_data_file;
+        let len = if is_longer { len.next_multiple_of(File::BLOCK_BYTES as u64) } else { len };
         self.make_dir(&path)?;
         remove(&self.disk, &path)?;
         let file = self.disk.create_file(&path)?;

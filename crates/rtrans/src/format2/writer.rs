@@ -89,9 +89,11 @@ pub(crate) fn open(
     let depot = Arc::new(Depot::new(disk, parameters));
     depot.put_aside(&found.strays)?;
     depot.discard(&found.discarded)?;
-    if let Some(last) = found.slots.last() {
-        depot.forget_index(last.head.number)?;
+    let last = found.slots.last().map(|last| last.head.number);
+    if let Some(last) = last {
+        depot.forget_index(last)?;
     }
+    depot.settle_names_behind(last)?;
     let now = micros_of(clock.wall());
     if found.log_id == 0 {
         found.log_id = unlike(now, u64::from(std::process::id()));
@@ -155,17 +157,15 @@ fn durable_in(found: &Found, segment: &Segment) -> u64 {
     found.durable.map_or(0, |(number, position)| if number == segment.head.number { position } else { 0 })
 }
 
-/// Writes bytes again that are there, with the whole blocks that they lie in, and the block where the next ones go.
+/// Writes bytes again that are there, with the whole blocks that they lie in, and in any case the block where the next go.
 ///
-/// A sync that failed has left them in memory as if they had been written, and the next sync would pass over them.
+/// A sync that failed has left them in memory as if they had been written, and the next sync would pass over them. It may
+/// have been that of an earlier start, which writes behind what is known to be durable.
 fn rewrite(file: &File, segment: &Segment, from: u64, to: u64) -> Result<(), Error> {
-    if from >= to {
-        return Ok(());
-    }
     let block = File::BLOCK_BYTES as u64;
     let mut bytes = vec![0; WRITE_BYTES];
+    let mut at = from.min(to) / block * block;
     let to = to.saturating_add(1).next_multiple_of(block).min(segment.map.len());
-    let mut at = from / block * block;
     while at < to {
         let len = usize::try_from(to.saturating_sub(at)).unwrap_or(WRITE_BYTES).min(WRITE_BYTES);
         let piece = bytes.get_mut(..len).unwrap_or_default();

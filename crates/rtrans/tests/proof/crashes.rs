@@ -89,6 +89,44 @@ fn recover_twice(world: &mut World, seed: u64) {
     world.restart(Ended::Killed);
 }
 
+/// Kills the program at each call of its recovery from a power cut, lets the next one finish it and go on, and cuts the power.
+fn kill_in_recoveries(number: usize, cuts: usize) {
+    let (name, scene) = scenes::all().swap_remove(number);
+    for call in (1..=calls_of(&scene, 0)).step_by(cuts) {
+        for within in 1.. {
+            let mut world = World::new(call, small(0));
+            let what = format!("scene {name:?}, cut at call {call}, killed at call {within} of the start");
+            let is_over = world.watched(&what, |world| {
+                run_until_off(world, &scene, call);
+                world.sim.crash();
+                world.end();
+                let killed_at = world.sim.calls() + within;
+                world.sim.crash_at(killed_at);
+                drop(world.open());
+                let is_over = world.sim.calls() < killed_at;
+                world.sim.kill();
+                world.end();
+                world.open().unwrap();
+                // What the power cut has left is what the kill left.
+                let log = world.log.clone().unwrap();
+                world.oracle.accept(&log, Ended::Cut);
+                go_on(world);
+                world.restart(Ended::Cut);
+                is_over
+            });
+            if is_over {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn a_kill_at_any_call_of_a_recovery_leaves_nothing_that_a_power_cut_brings_back() {
+    kill_in_recoveries(1, 1);
+    kill_in_recoveries(5, 11);
+}
+
 #[test]
 fn a_power_cut_at_any_call_of_appends_leaves_all_that_was_acknowledged() {
     sweep(0, 0);

@@ -2,9 +2,9 @@
 //! Refuses a panic, a false acknowledgement, and the loss of a true one.
 
 use host::sim::{Fault, Times};
-use rtrans::{Error, Level};
+use rtrans::{Error, Level, Log};
 
-use crate::kit::small;
+use crate::kit::{setting, small};
 use crate::oracle::Ended;
 use crate::scenes;
 use crate::world::{NAMES, Op, World};
@@ -116,6 +116,126 @@ fn a_call_that_finds_the_disk_full_loses_nothing_that_was_acknowledged() {
 #[test]
 fn a_process_without_file_handles_loses_nothing_that_was_acknowledged() {
     sweep_all(Fault::Emfile);
+}
+
+/// Runs a scene until the power is cut at a call of it, and turns the machine on again.
+fn cut_at(scene: &[Op], call: u64) -> World {
+    let mut world = World::new(call, small(0));
+    world.sim.crash_at(call);
+    if world.open().is_ok() {
+        for op in scene {
+            let Some(log) = world.log.clone() else { break };
+            let done = if matches!(op, Op::Close) {
+                world.end();
+                let closed = log.close();
+                closed.is_ok().then(|| world.oracle.settle());
+                closed.and_then(|()| world.open())
+            } else {
+                world.apply(op)
+            };
+            if done.is_err() || world.sim.calls() >= call {
+                break;
+            }
+        }
+    }
+    world.sim.crash();
+    world.end();
+    world
+}
+
+/// The numbers of the calls with this name, as far back as the trace goes.
+fn calls_named(world: &World, name: &str) -> Vec<u64> {
+    let lines = world.sim.trace().into_iter().filter(|line| line.contains(&format!(" {name} ")));
+    lines.filter_map(|line| line.split(' ').next()?.parse().ok()).collect()
+}
+
+/// Opens a log after a power cut, with one call of that failing, and then without faults.
+fn recover_with(scene: &[Op], cut: u64, within: u64, fault: Fault, times: Times, ended: Ended) -> bool {
+    let mut world = cut_at(scene, cut);
+    let begun = world.sim.calls();
+    let what =
+        format!("cut at call {cut}, then {fault:?} {times:?} at call {within} of the start, {ended:?}");
+    world.watched(&what, |world| {
+        world.sim.fail_call(begun + within, fault, times);
+        let opened = world.open();
+        assert!(opened.as_ref().err().is_none_or(is_of_the_disk), "the log does not open: {opened:?}");
+        let is_over = world.sim.calls() < begun + within;
+        // Names whose sync failed are written by no later one.
+        let is_lost = calls_named(world, "sync_dir").into_iter().any(|call| match times {
+            Times::Once => call == begun + within,
+            Times::Forever => call >= begun + within,
+        });
+        if ended == Ended::Cut {
+            world.restart(Ended::Cut);
+        } else {
+            world.sim.kill();
+            world.end();
+            world.open().unwrap_or_else(|error| panic!("the log does not open afterwards: {error}"));
+            let log: Log = world.log.clone().unwrap();
+            // The power was cut before.
+            world.oracle.accept(&log, Ended::Cut);
+        }
+        go_on(world);
+        if ended == Ended::Cut || !is_lost {
+            world.restart(Ended::Cut);
+        }
+        is_over
+    })
+}
+
+/// Each sync of the start after a power cut fails in turn: what it leaves in memory only shows later, when the program
+/// was killed, and after that the power was cut.
+#[test]
+fn a_sync_that_fails_in_a_recovery_leaves_nothing_in_memory_that_is_taken_for_durable() {
+    let mut count = 0;
+    for (_, scene) in scenes::all() {
+        for cut in 1..=calls_of(&scene).0 {
+            let mut world = cut_at(&scene, cut);
+            let begun = world.sim.calls();
+            world.open().unwrap();
+            for call in calls_named(&world, "sync").into_iter().filter(|call| *call > begun) {
+                recover_with(&scene, cut, call - begun, Fault::Eio, Times::Once, Ended::Killed);
+                count += 1;
+            }
+        }
+    }
+    println!("{count} syncs");
+}
+
+/// Each call of the start after a power cut fails in turn, for a choice of cuts; `cargo xtask prove` asks for more of them.
+fn sweep_recoveries(fault: Fault) {
+    let stride = usize::try_from(setting("LOGHOLD_CUT_STRIDE", 97)).unwrap();
+    // The start of a log of some small files makes about thirty calls.
+    for (number, (name, scene)) in scenes::all().into_iter().enumerate() {
+        let (calls, _) = calls_of(&scene);
+        println!("{name}: {calls} disk calls");
+        for cut in (1 + number as u64..=calls).step_by(stride) {
+            for (times, ended) in [
+                (Times::Once, Ended::Cut),
+                (Times::Once, Ended::Killed),
+                (Times::Forever, Ended::Cut),
+                (Times::Forever, Ended::Killed),
+            ] {
+                let is_over = |within| recover_with(&scene, cut, within, fault, times, ended);
+                assert!((1..200).any(is_over), "a start makes more calls than that");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_device_that_fails_at_any_call_of_a_recovery_loses_nothing_that_was_acknowledged() {
+    sweep_recoveries(Fault::Eio);
+}
+
+#[test]
+fn a_disk_that_is_full_at_any_call_of_a_recovery_loses_nothing_that_was_acknowledged() {
+    sweep_recoveries(Fault::Enospc);
+}
+
+#[test]
+fn a_process_without_file_handles_at_any_call_of_a_recovery_loses_nothing_that_was_acknowledged() {
+    sweep_recoveries(Fault::Emfile);
 }
 
 /// Fills the disk after so many calls of a scene, and frees it again.
