@@ -21,6 +21,9 @@ const FORMAT_2_FILE_BYTES_MAX: u64 = 1 << 30;
 /// What a format-2 data file must at least take: a header, and some records.
 const FORMAT_2_FILE_BYTES_MIN: u64 = 4096;
 
+/// Bytes from one index entry of format 1 to the next: more than that are zeros that nobody asks for.
+pub(crate) const SIZE_PER_INDEX_MAX: u32 = 4096;
+
 /// The parameters of a log. They are given when it is created, and can not be changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameters {
@@ -125,7 +128,7 @@ impl Parameters {
         if is_2 && size_per_index != 4 {
             return Err(bad("size_per_index", size_per_index, "it has to be 4 in format 2"));
         }
-        if !is_2 && !(36..=4096).contains(&size_per_index) {
+        if !is_2 && !(36..=u64::from(SIZE_PER_INDEX_MAX)).contains(&size_per_index) {
             return Err(bad("size_per_index", size_per_index, "it has to be 36 to 4096 in format 1"));
         }
         if self.index_num_per_file == 0 || (is_2 && self.index_num_per_file > 1 << 28) {

@@ -10,7 +10,7 @@ use super::position::{Geometry, Key, Slot};
 use super::stored::{Form, Packing};
 use crate::bytes::u64_at;
 use crate::error::Error;
-use crate::parameters::{Codec, Parameters};
+use crate::parameters::{Codec, Parameters, SIZE_PER_INDEX_MAX};
 
 /// So many entries are compared: more than two, so that one damaged entry does not decide.
 const PROBED: u64 = 16;
@@ -51,10 +51,10 @@ pub(crate) fn recognise(files: &Files, parameters: &Parameters, dirs: &Dirs) -> 
     Ok(form(best.1))
 }
 
-/// Our own layout needs a stride that holds an entry.
+/// Our own layout needs a stride that holds an entry; one beyond all bounds would have memory made for it.
 fn plain_or_refused(form: Form, parameters: &Parameters) -> Result<Form, Error> {
     let given = parameters.size_per_index;
-    if given < super::entry::ENTRY_BYTES {
+    if !(super::entry::ENTRY_BYTES..=SIZE_PER_INDEX_MAX).contains(&given) {
         let wanted = "it has to be 36 to 4096 in format 1".to_owned();
         return Err(Error::BadParameters { name: "size_per_index", given: u64::from(given), wanted });
     }

@@ -94,7 +94,7 @@ fn any_parameters_are_survived() {
         let low = |number: u64| u32::try_from(number & 0xFFFF_FFFF).unwrap();
         let parameters = Parameters {
             format_version: 1,
-            size_per_index: low(pick()).min(4096),
+            size_per_index: low(pick()),
             index_num_per_file: low(pick()),
             index_file_num_per_dir: low(pick()),
             max_size_data_file: pick(),
