@@ -2,6 +2,7 @@
 //! Refuses to know where a chunk is stored or how it got there.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::Range;
 use std::path::Path;
 
@@ -31,7 +32,7 @@ pub type BlockRange = Range<u64>;
 /// };
 /// # assert_eq!(chunk.block_range.end, 36);
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct DataChunk {
     /// Names the content. A second download of the same id with another dataset, range or file names is refused.
     pub id: ChunkId,
@@ -42,6 +43,18 @@ pub struct DataChunk {
     /// File name to URL. A name is 1 to 128 of `[A-Za-z0-9._-]` and does not begin with a dot. A URL may end in
     /// `#sha256=<hex>`, `#blake3=<hex>` and `size=<bytes>` joined by `&`, which are checked while the file streams in.
     pub files: HashMap<String, String>,
+}
+
+impl fmt::Debug for DataChunk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let DataChunk { id, dataset_id, block_range, files } = self;
+        f.debug_struct("DataChunk")
+            .field("id", &HexId(id))
+            .field("dataset_id", &HexId(dataset_id))
+            .field("block_range", block_range)
+            .field("files", files)
+            .finish()
+    }
 }
 
 /// A pinned chunk: it stays available and untouched until the last clone is dropped.
@@ -60,6 +73,15 @@ pub fn hex_id(id: &[u8; 32]) -> String {
         text.push(digit(byte & 15));
     }
     text
+}
+
+/// An id whose `Debug` is [`hex_id`].
+pub(crate) struct HexId<'a>(pub(crate) &'a [u8; 32]);
+
+impl fmt::Debug for HexId<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex_id(self.0))
+    }
 }
 
 /// Reads what [`hex_id`] writes; the `0x` may be missing, the digits may be of either case.

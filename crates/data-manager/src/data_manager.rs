@@ -293,7 +293,7 @@ impl DataManagerImpl {
     /// Waits until every block of a range is available, blocking the thread.
     ///
     /// # Errors
-    /// `TimedOut` with what is missing; the downloads go on.
+    /// `TimedOut` with what is missing and, as far as that is known, why; the downloads go on.
     pub fn wait_ready(&self, dataset_id: DatasetId, range: BlockRange, time: Duration) -> Result<RangeView> {
         let look = |catalogue: &DataCatalogue| {
             let view = catalogue.find_range(&dataset_id, range.clone());
@@ -301,11 +301,36 @@ impl DataManagerImpl {
         };
         self.inner.catalogue.wait_for(time, look).ok_or_else(|| {
             let gaps = self.find_range(dataset_id, range.clone()).gaps;
-            let gaps: Vec<String> = gaps.iter().map(|gap| format!("{}..{}", gap.start, gap.end)).collect();
-            let message =
-                format!("blocks {} are not available after {:.1} s", gaps.join(", "), time.as_secs_f64());
+            let shown: Vec<String> = gaps.iter().map(|gap| format!("{}..{}", gap.start, gap.end)).collect();
+            let message = format!(
+                "blocks {} are not available after {:.1} s{}",
+                shown.join(", "),
+                time.as_secs_f64(),
+                self.why_missing(&dataset_id, &gaps)
+            );
             Error::new(ErrorKind::TimedOut, message)
         })
+    }
+
+    /// What is known of chunks that are to fill these gaps, as the end of a message.
+    fn why_missing(&self, dataset_id: &DatasetId, gaps: &[BlockRange]) -> String {
+        let is_in_gap =
+            |range: &BlockRange| gaps.iter().any(|gap| gap.start < range.end && range.start < gap.end);
+        let awaited =
+            self.inner.catalogue.statuses(|_, dataset, range| dataset == dataset_id && is_in_gap(range));
+        let awaited: Vec<_> = awaited.into_iter().filter(|status| status.is_wanted).collect();
+        let mut failures = awaited.iter().filter_map(|status| Some((status.id, status.last_error.as_ref()?)));
+        match failures.next() {
+            None if awaited.is_empty() => "; no chunk with such blocks was asked for".to_string(),
+            None => format!("; chunks that are on their way: {}", awaited.len()),
+            Some((id, error)) => {
+                let others = match failures.count() {
+                    0 => String::new(),
+                    count => format!(", and {count} more failed"),
+                };
+                format!("; the last failure of chunk {}: {error}{others}", hex_id(&id))
+            }
+        }
     }
 
     /// Waits until a chunk is available, blocking the thread.
@@ -328,12 +353,19 @@ impl DataManagerImpl {
     /// Waits until nothing is left of a chunk, blocking the thread.
     ///
     /// # Errors
-    /// `TimedOut`.
+    /// `TimedOut` with what holds it, if anything does.
     pub fn wait_gone(&self, chunk_id: ChunkId, time: Duration) -> Result<()> {
         let look = |catalogue: &DataCatalogue| (!catalogue.is_known(&chunk_id)).then_some(());
         self.inner.catalogue.wait_for(time, look).ok_or_else(|| {
+            let held =
+                self.status(chunk_id).map_or(String::new(), |status| match (status.pins, status.leases) {
+                    (0, leases) if leases.is_empty() => String::new(),
+                    (0, leases) => format!("; leases hold it: {}", leases.join(", ")),
+                    (1, _) => "; a pin holds it".to_string(),
+                    (pins, _) => format!("; {pins} pins hold it"),
+                });
             let message =
-                format!("chunk {} is still here after {:.1} s", hex_id(&chunk_id), time.as_secs_f64());
+                format!("chunk {} is still here after {:.1} s{held}", hex_id(&chunk_id), time.as_secs_f64());
             Error::new(ErrorKind::TimedOut, message)
         })
     }

@@ -1,19 +1,20 @@
 //! What happened in the hold, as a bounded stream that anybody may watch.
 //! Refuses to wait for a slow watcher: one that falls behind is told how many events it missed.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::{RecvError, TryRecvError};
 
-use crate::data_chunk::ChunkId;
+use crate::data_chunk::{ChunkId, HexId};
 
 /// How many events a watcher may be behind before it misses the oldest.
 const EVENTS_BEHIND_MAX: usize = 4_096;
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
     /// A download was asked for and waits for its turn.
@@ -61,6 +62,41 @@ pub enum Event {
     Lagged(u64),
 }
 
+/// As derived, but with ids as they are written everywhere else.
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let named = |f: &mut fmt::Formatter<'_>, name: &str, id: &ChunkId| {
+            f.debug_tuple(name).field(&HexId(id)).finish()
+        };
+        match self {
+            Event::Queued(id) => named(f, "Queued", id),
+            Event::Started(id) => named(f, "Started", id),
+            Event::Ready(id) => named(f, "Ready", id),
+            Event::Failed { id, reason, next_try } => f
+                .debug_struct("Failed")
+                .field("id", &HexId(id))
+                .field("reason", reason)
+                .field("next_try", next_try)
+                .finish(),
+            Event::Hidden(id) => named(f, "Hidden", id),
+            Event::Removed(id) => named(f, "Removed", id),
+            Event::Quarantined { id, reason } => {
+                f.debug_struct("Quarantined").field("id", &HexId(id)).field("reason", reason).finish()
+            }
+            Event::LeaseEnded(name) => f.debug_tuple("LeaseEnded").field(name).finish(),
+            Event::Applied(assignment) => f.debug_tuple("Applied").field(assignment).finish(),
+            Event::Paused { data_dir, reason, until_restart } => f
+                .debug_struct("Paused")
+                .field("data_dir", data_dir)
+                .field("reason", reason)
+                .field("until_restart", until_restart)
+                .finish(),
+            Event::Resumed(data_dir) => f.debug_tuple("Resumed").field(data_dir).finish(),
+            Event::Lagged(missed) => f.debug_tuple("Lagged").field(missed).finish(),
+        }
+    }
+}
+
 /// Sends events to all watchers.
 #[derive(Debug)]
 pub(crate) struct Events {
@@ -94,6 +130,18 @@ impl Watch {
     /// The next event; `None` when the hold is closed.
     pub async fn next(&mut self) -> Option<Event> {
         match self.receiver.recv().await {
+            Ok(event) => Some(event),
+            Err(RecvError::Lagged(missed)) => Some(Event::Lagged(missed)),
+            Err(RecvError::Closed) => None,
+        }
+    }
+
+    /// Waits for the next event, blocking the thread; `None` when the hold is closed.
+    ///
+    /// # Panics
+    /// Inside an async task: use [`Watch::next`] there.
+    pub fn wait(&mut self) -> Option<Event> {
+        match self.receiver.blocking_recv() {
             Ok(event) => Some(event),
             Err(RecvError::Lagged(missed)) => Some(Event::Lagged(missed)),
             Err(RecvError::Closed) => None,

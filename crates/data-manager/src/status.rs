@@ -1,11 +1,12 @@
 //! Answers to "what is going on": per chunk, per source, in total.
 //! Refuses to hold state of its own: these are copies, true at the moment of the call.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::assignment::Priority;
-use crate::data_chunk::{BlockRange, ChunkId, DatasetId};
+use crate::data_chunk::{BlockRange, ChunkId, DatasetId, HexId};
 
 /// Where a chunk is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -46,7 +47,7 @@ pub enum FailureKind {
 }
 
 /// All that is known of one chunk.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct ChunkStatus {
     /// The chunk.
@@ -85,8 +86,32 @@ pub struct ChunkStatus {
     pub path: Option<PathBuf>,
 }
 
+impl fmt::Debug for ChunkStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChunkStatus")
+            .field("id", &HexId(&self.id))
+            .field("dataset_id", &HexId(&self.dataset_id))
+            .field("block_range", &self.block_range)
+            .field("state", &self.state)
+            .field("is_wanted", &self.is_wanted)
+            .field("priority", &self.priority)
+            .field("attempts", &self.attempts)
+            .field("last_error", &self.last_error)
+            .field("last_failure", &self.last_failure)
+            .field("next_try_in", &self.next_try_in)
+            .field("source", &self.source)
+            .field("bytes_done", &self.bytes_done)
+            .field("bytes_total", &self.bytes_total)
+            .field("pins", &self.pins)
+            .field("pinned_for", &self.pinned_for)
+            .field("leases", &self.leases)
+            .field("path", &self.path)
+            .finish()
+    }
+}
+
 /// A download that is under way.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ChunkProgress {
     /// The chunk.
     pub id: ChunkId,
@@ -98,6 +123,18 @@ pub struct ChunkProgress {
     pub bytes_done: u64,
     /// Bytes in all, once every file's length is known.
     pub bytes_total: Option<u64>,
+}
+
+impl fmt::Debug for ChunkProgress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChunkProgress")
+            .field("id", &HexId(&self.id))
+            .field("dataset_id", &HexId(&self.dataset_id))
+            .field("block_range", &self.block_range)
+            .field("bytes_done", &self.bytes_done)
+            .field("bytes_total", &self.bytes_total)
+            .finish()
+    }
 }
 
 /// Plain counters and gauges of the whole hold.
@@ -169,7 +206,7 @@ pub struct SourceStatus {
 }
 
 /// A chunk that is pinned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct PinStatus {
     /// The chunk.
     pub id: ChunkId,
@@ -179,4 +216,15 @@ pub struct PinStatus {
     pub pinned_for: Duration,
     /// Whether its files wait for this pin to be dropped.
     pub blocks_removal: bool,
+}
+
+impl fmt::Debug for PinStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PinStatus")
+            .field("id", &HexId(&self.id))
+            .field("pins", &self.pins)
+            .field("pinned_for", &self.pinned_for)
+            .field("blocks_removal", &self.blocks_removal)
+            .finish()
+    }
 }

@@ -237,3 +237,50 @@ fn a_deletion_that_a_restart_finishes_takes_the_copy_too() {
     hold.close();
     assert!(DataManagerImpl::open_with(both, Parts::default()).unwrap().list_chunks().is_empty());
 }
+
+#[test]
+fn who_waits_in_vain_is_told_why() {
+    let world = World::new(1);
+    let hold = world.open();
+    let time = Duration::from_millis(1);
+    let waited = |range| hold.wait_ready(DATASET, range, time).unwrap_err().to_string();
+    let message = waited(10..20);
+    assert!(
+        message.contains("10..20") && message.contains("no chunk with such blocks was asked for"),
+        "{message}"
+    );
+    let mut watch = hold.watch();
+    hold.download_chunk(world.chunk(9)).unwrap();
+    while !matches!(watch.wait().unwrap(), Event::Failed { .. }) {}
+    let message = waited(90..100);
+    assert!(message.contains(&hex_id(&id(9))) && message.contains("404"), "{message}");
+    hold.download_chunk(world.chunk(1)).unwrap();
+    let pin = hold.wait_chunk(id(1), PATIENCE).unwrap();
+    hold.delete_chunk(id(1));
+    let message = hold.wait_gone(id(1), time).unwrap_err().to_string();
+    assert!(message.contains("a pin holds it"), "{message}");
+    drop(pin);
+    hold.wait_gone(id(1), PATIENCE).unwrap();
+    hold.close();
+    drop(hold);
+    while watch.wait().is_some() {}
+}
+
+#[test]
+fn ids_in_what_is_logged_are_those_of_everywhere_else() {
+    let world = World::new(1);
+    let hold = world.open();
+    let mut watch = hold.watch();
+    hold.download_chunk(world.chunk(1)).unwrap();
+    let pin = hold.wait_chunk(id(1), PATIENCE).unwrap();
+    let shown = [
+        format!("{:?}", world.chunk(1)),
+        format!("{:?}", watch.wait()),
+        format!("{:?}", hold.status(id(1))),
+        format!("{:?}", hold.pins()),
+    ];
+    for text in shown {
+        assert!(text.contains(&hex_id(&id(1))) && !text.contains("1, 1, 1"), "{text}");
+    }
+    drop(pin);
+}
