@@ -81,6 +81,69 @@ pub(crate) fn print_lines<R: Serialize>(
     })
 }
 
+/// Results that come one by one: an array in JSON, and one heading over a table.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    format: OutputFormat,
+    count: u64,
+}
+
+impl Stream {
+    pub(crate) fn new(format: OutputFormat) -> Stream {
+        Stream { format, count: 0 }
+    }
+
+    /// Prints a result that is a line of text for people and scripts alike.
+    pub(crate) fn print_line<R: Serialize>(&mut self, row: &R, line: &[u8]) -> Outcome<()> {
+        self.print(row, |out, _| {
+            out.write_all(line)?;
+            out.write_all(b"\n")
+        })
+    }
+
+    /// Prints a result that is a row of a table.
+    pub(crate) fn print_row<R: Serialize>(
+        &mut self,
+        headings: &[&str],
+        row: &R,
+        cells: impl Fn(&R) -> Vec<String>,
+    ) -> Outcome<()> {
+        self.print(row, |out, is_first| {
+            let mut table = Vec::new();
+            write_table(&mut table, heading_style(), headings, &[cells(row)])?;
+            let mut lines = table.split_inclusive(|&byte| byte == b'\n');
+            lines.by_ref().take(usize::from(!is_first)).for_each(drop);
+            lines.try_for_each(|line| out.write_all(line))
+        })
+    }
+
+    /// Nothing more comes.
+    pub(crate) fn end(&self) -> Outcome<()> {
+        match (self.format, self.count) {
+            (OutputFormat::Json, 0) => print(|out| out.write_all(b"[]\n")),
+            (OutputFormat::Json, _) => print(|out| out.write_all(b"\n]\n")),
+            _ => Ok(()),
+        }
+    }
+
+    fn print<R: Serialize>(
+        &mut self,
+        row: &R,
+        table: impl FnOnce(&mut dyn Write, bool) -> io::Result<()>,
+    ) -> Outcome<()> {
+        let is_first = self.count == 0;
+        self.count = self.count.saturating_add(1);
+        print(|out| match self.format {
+            OutputFormat::Table => table(out, is_first),
+            OutputFormat::Json => {
+                out.write_all(if is_first { b"[\n" } else { b",\n" })?;
+                Ok(serde_json::to_writer(out, row)?)
+            }
+            OutputFormat::Jsonl | OutputFormat::Raw => write_json_lines(out, std::slice::from_ref(row)),
+        })
+    }
+}
+
 /// Writes to stdout through a buffer, byte for byte: what takes colours out of a stream takes bytes out of paths too.
 pub(crate) fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Outcome<()> {
     let mut out = BufWriter::new(io::stdout().lock());

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueHint};
 
+use crate::args::sealing::parse_store;
 use crate::block_range::parse_block_range_from;
 use crate::quantity::parse_duration;
 
@@ -26,7 +27,7 @@ no room (with --follow it is waited for).";
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArguments {
     /// The store that chunks were sealed into
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = parse_store)]
     pub(crate) from: url::Url,
     /// The blocks, a..b, a..=b, or a.. for all from a on
     #[arg(long, value_name = "RANGE", default_value = "0..", value_parser = parse_block_range_from)]

@@ -68,6 +68,7 @@ pub(crate) struct ReadLineArguments {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) plan: Option<PathBuf>,
     /// The directory of the log, to read on behind the chunks
+    #[arg(help = "The directory of the log, to look behind the chunks [env: LOGHOLD_LOG, with --plan]")]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "plan")]
     pub(crate) log: Option<PathBuf>,
     /// Go on with records to come
@@ -89,6 +90,7 @@ pub(crate) struct FindArguments {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) plan: Option<PathBuf>,
     /// The directory of the log, to look behind the chunks
+    #[arg(help = "The directory of the log, to look behind the chunks [env: LOGHOLD_LOG, with --plan]")]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "plan")]
     pub(crate) log: Option<PathBuf>,
 }
@@ -100,8 +102,8 @@ pub(crate) enum StoreCommand {
         #[arg(
             help = "The store: file:///dir, s3://bucket/prefix, gs://bucket/prefix or az://container/prefix"
         )]
-        #[arg(value_name = "URL")]
-        url: String,
+        #[arg(value_name = "URL", value_parser = parse_store)]
+        url: url::Url,
         /// Another way to the same store, beside that of the environment, such as that of a second node; repeatable
         #[arg(long, value_name = "ENDPOINT")]
         endpoint: Vec<String>,
@@ -121,4 +123,27 @@ pub(crate) struct CompactArguments {
     /// And is made of at least so many
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(2..=100_000))]
     pub(crate) chunks_min: u32,
+}
+
+/// The URL of a store. A path is what people try first.
+pub(crate) fn parse_store(text: &str) -> Result<url::Url, String> {
+    url::Url::parse(text).map_err(|error| match error {
+        url::ParseError::RelativeUrlWithoutBase => {
+            "a store is a URL; that of a directory is file:// and its absolute path".to_string()
+        }
+        other => other.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_place_of_a_store_is_told_how_to_write_it() {
+        for path in ["/dir", "dir/below", "./dir", ""] {
+            assert!(parse_store(path).unwrap_err().contains("file://"), "{path}");
+        }
+        assert_eq!(parse_store("file:///dir").unwrap().path(), "/dir");
+    }
 }

@@ -12,7 +12,6 @@ use sealer::{Error, Manifest, ManifestChain};
 use serde::Serialize;
 use tokio::time::sleep;
 
-use crate::args::OutputFormat;
 use crate::args::apply::ApplyArguments;
 use crate::block_range::show_block_range;
 use crate::commands::chunk::report::BlocksReport;
@@ -21,7 +20,7 @@ use crate::dataset::Dataset;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::hindrances::{Hindrances, Stuck};
 use crate::notes::Notes;
-use crate::output::print_lines;
+use crate::output::Stream;
 use crate::progress::{Overall, Progress};
 use crate::quantity::counted;
 use crate::runtime::runtime;
@@ -63,7 +62,7 @@ pub(crate) fn run(arguments: &ApplyArguments, settings: &Settings) -> Outcome<Ex
     let applying = Applying {
         hold: &hold,
         arguments,
-        format: settings.format,
+        out: Stream::new(settings.format),
         progress: Progress::new(Notes::new(settings)),
         hindrances,
         rounds_stuck: 0,
@@ -83,7 +82,7 @@ pub(crate) fn run(arguments: &ApplyArguments, settings: &Settings) -> Outcome<Ex
 struct Applying<'a> {
     hold: &'a DataManagerImpl,
     arguments: &'a ApplyArguments,
-    format: OutputFormat,
+    out: Stream,
     progress: Progress,
     hindrances: Hindrances,
     /// For how many rounds nothing could move.
@@ -107,7 +106,8 @@ impl Applying<'_> {
         let mut stop = StopSignal::listen()?;
         let exit = self.go_on(&mut stop, chain).await;
         self.progress.finish();
-        exit
+        let ended = self.out.end();
+        exit.and_then(|exit| ended.map(|()| exit))
     }
 
     async fn go_on(&mut self, stop: &mut StopSignal, chain: ManifestChain) -> Outcome<Exit> {
@@ -288,13 +288,9 @@ impl Applying<'_> {
             sequence: manifest.sequence,
             path: pin.path().display().to_string(),
         };
-        // One document for each chunk, as it comes.
-        let format = if self.format == OutputFormat::Table { self.format } else { OutputFormat::Jsonl };
-        self.progress.aside(|| {
-            print_lines(format, &[arrived], |arrived| {
-                format!("{}  {}", arrived.id, show_block_range(&pin.block_range())).into_bytes()
-            })
-        })
+        let line = format!("{}  {}", arrived.id, show_block_range(&pin.block_range()));
+        let out = &mut self.out;
+        self.progress.aside(|| out.print_line(&arrived, line.as_bytes()))
     }
 
     fn conclude(&self) -> Outcome<Exit> {

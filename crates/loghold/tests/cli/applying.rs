@@ -79,11 +79,15 @@ fn what_was_sealed_is_fetched_and_what_was_replaced_goes() {
     let run = program.run(&["apply", "--from", &url]);
     assert_eq!(run.code, 0, "{run:?}");
     assert_eq!(run.stdout.lines().count(), 2, "{run:?}");
+    let again = program.run(&["apply", "--from", &url, "--json"]);
+    assert_eq!(again.json().as_array().unwrap().len(), 2, "one document: {again:?}");
+    let lines = program.run(&["apply", "--from", &url, "-o", "jsonl"]);
+    assert_eq!(lines.stdout.lines().count(), 2, "{lines:?}");
     assert_eq!(program.run(&["chunk", "wait", "trial", "0..20"]).code, 0);
 
     sealed.seal(0, 19, &[&one, &two]);
     let run = program.run(&["apply", "--from", &url, "--json"]);
-    assert_eq!((run.code, run.json()["sequence"].as_u64()), (0, Some(3)), "{run:?}");
+    assert_eq!((run.code, run.json()[0]["sequence"].as_u64()), (0, Some(3)), "{run:?}");
     let left = program.run(&["chunk", "ls", "--json", "--state", "ready"]).json();
     assert_eq!(left.as_array().unwrap().len(), 1, "{left}");
     assert_eq!(left[0]["block_range"]["end"], 20);

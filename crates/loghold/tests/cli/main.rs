@@ -18,4 +18,6 @@ mod logs;
 #[expect(clippy::disallowed_methods, reason = "tests write and read their own files")]
 mod program;
 #[cfg(test)]
+mod sealing;
+#[cfg(test)]
 mod usage;

@@ -76,12 +76,20 @@ impl Program {
     }
 
     pub(crate) fn run_with(&self, arguments: &[&str], stdin: &str) -> Run {
-        let output = Command::new(env!("CARGO_BIN_EXE_loghold"))
-            .args(arguments)
+        self.finish(Command::new(env!("CARGO_BIN_EXE_loghold")).args(arguments).write_stdin(stdin))
+    }
+
+    /// With a log named by the environment.
+    pub(crate) fn run_in(&self, arguments: &[&str], log: Option<&str>) -> Run {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loghold"));
+        self.finish(command.args(arguments).envs(log.map(|log| ("LOGHOLD_LOG", log))))
+    }
+
+    fn finish(&self, command: &mut Command) -> Run {
+        let output = command
             .current_dir(self.dir.path())
             .env_remove("NO_COLOR")
             .env("LOGHOLD_DATA_DIR", self.path("data"))
-            .write_stdin(stdin)
             .timeout(RUN_TIME_MAX)
             .output()
             .unwrap();

@@ -7,7 +7,7 @@ use rtrans::{Reader, TransId};
 use sealer::{Line, ManifestChain, Plan, Reading, Store};
 use serde::Serialize;
 
-use super::{named, read_plan};
+use super::{log_behind, named, read_plan};
 use crate::args::sealing::FindArguments;
 use crate::block_range::parse_block;
 use crate::exit::{Exit, Failure, Outcome};
@@ -34,7 +34,8 @@ pub(crate) fn run(arguments: &FindArguments, settings: &Settings) -> Outcome<Exi
     let (url, block) = named(&arguments.words, plan.as_ref(), "BLOCK")?;
     let block = parse_block(block).map_err(Failure::usage)?;
     let store = Store::open(url)?;
-    let log = arguments.log.as_ref().map(Reader::open).transpose().map_err(sealer::Error::from)?;
+    let log = log_behind(arguments.log.as_ref(), plan.as_ref())?;
+    let is_log_read = log.is_some();
     let found = match in_chunk(&store, block)? {
         Some(found) => Some(found),
         None => match plan.zip(log) {
@@ -43,15 +44,15 @@ pub(crate) fn run(arguments: &FindArguments, settings: &Settings) -> Outcome<Exi
         },
     };
     let Some(found) = found else {
-        let nowhere = format!("no record of block {block} is in a chunk{}", or_log(arguments));
+        let nowhere = format!("no record of block {block} is in a chunk{}", or_log(is_log_read));
         return Err(Failure::new(Exit::NotFound, nowhere));
     };
     print_rows(settings.format, &HEADINGS, &[found], Found::cells)?;
     Ok(Exit::Done)
 }
 
-fn or_log(arguments: &FindArguments) -> &'static str {
-    if arguments.log.is_some() { " or in the log" } else { "; --plan and --log look in the log as well" }
+fn or_log(is_log_read: bool) -> &'static str {
+    if is_log_read { " or in the log" } else { "; --plan and --log look in the log as well" }
 }
 
 fn in_chunk(store: &Store, block: u64) -> Outcome<Option<Found>> {

@@ -7,8 +7,9 @@ pub(crate) mod seal;
 pub(crate) mod store;
 mod why;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use rtrans::Reader;
 use sealer::{Error, FileKind, Manifest, Plan};
 use serde::Serialize;
 
@@ -22,6 +23,13 @@ fn read_plan(path: &Path) -> Outcome<Plan> {
     let bytes = read_input(path, PLAN_BYTES_MAX)?;
     let text = String::from_utf8(bytes).map_err(|_| Failure::usage("the plan is no text in UTF-8"))?;
     Ok(Plan::parse(&text)?)
+}
+
+/// The log behind the chunks: the one that is named, or that of the environment where a plan says how it is read.
+fn log_behind(named: Option<&PathBuf>, plan: Option<&Plan>) -> Outcome<Option<Reader>> {
+    let of_environment = || std::env::var_os("LOGHOLD_LOG").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let dir = named.cloned().or_else(|| plan.and_then(|_| of_environment()));
+    Ok(dir.map(Reader::open).transpose().map_err(Error::from)?)
 }
 
 /// The store, and the last word: `URL WORD`, or `WORD` alone where a plan names the store.

@@ -5,11 +5,11 @@ use std::io::{self, BufWriter, StdoutLock, Write};
 use std::ops::Range;
 use std::time::Duration;
 
-use rtrans::{Reader, Record};
+use rtrans::Record;
 use sealer::{Covered, Line, Reading, Store, time_text};
 use serde_json::{Value, json};
 
-use super::{named, read_plan};
+use super::{log_behind, named, read_plan};
 use crate::args::OutputFormat;
 use crate::args::sealing::ReadLineArguments;
 use crate::block_range::{parse_block, parse_block_range, show_block_ranges};
@@ -49,7 +49,7 @@ fn open(arguments: &ReadLineArguments) -> Outcome<(Reading, Range<u64>)> {
     let (url, range) = named(&arguments.words, plan.as_ref(), "RANGE")?;
     let blocks = blocks(range)?;
     let store = Store::open(url)?;
-    let log = arguments.log.as_ref().map(Reader::open).transpose().map_err(sealer::Error::from)?;
+    let log = log_behind(arguments.log.as_ref(), plan.as_ref())?;
     Ok((Reading::new(&store, plan.zip(log), blocks.clone()), blocks))
 }
 

@@ -5,11 +5,10 @@ use rtrans::{Create, Log, Options, Reader};
 use sealer::{Plan, Sealer, Source, Step};
 
 use super::{CHUNK_HEADINGS, ChunkReport, read_plan, why};
-use crate::args::OutputFormat;
 use crate::args::sealing::SealArguments;
 use crate::exit::{Exit, Outcome};
 use crate::notes::Notes;
-use crate::output::print_rows;
+use crate::output::Stream;
 use crate::settings::Settings;
 use crate::stop::Stop;
 
@@ -20,22 +19,32 @@ pub(crate) fn run(arguments: &SealArguments, settings: &Settings) -> Outcome<Exi
         return why::run(&plan, arguments, settings);
     }
     let mut sealer = open(plan, arguments)?;
-    if arguments.follow {
-        return follow(&mut sealer, settings, notes);
-    }
-    let mut chunks = Vec::new();
-    let waiting = loop {
-        match sealer.step()? {
-            Step::Sealed(chunk) => chunks.push(ChunkReport::new(&chunk)),
-            Step::Overtaken => notes.say("another sealer was first; going on behind it"),
-            Step::Waiting { records } => break records,
-        }
+    let mut out = Stream::new(settings.format);
+    let exit = if arguments.follow {
+        Stop::listen(|_| {}).and_then(|stop| follow(&mut sealer, &mut out, &stop, notes))
+    } else {
+        once(&mut sealer, &mut out, notes)
     };
-    print_rows(settings.format, &CHUNK_HEADINGS, &chunks, ChunkReport::cells)?;
-    if waiting > 0 {
-        notes.say(&format!("{waiting} final records wait for the rest of their chunk"));
+    let ended = out.end();
+    exit.and_then(|exit| ended.map(|()| exit))
+}
+
+/// Each chunk is told when it is sealed: what comes next may fail.
+fn once(sealer: &mut Sealer, out: &mut Stream, notes: Notes) -> Outcome<Exit> {
+    loop {
+        match sealer.step()? {
+            Step::Sealed(chunk) => {
+                out.print_row(&CHUNK_HEADINGS, &ChunkReport::new(&chunk), ChunkReport::cells)?;
+            }
+            Step::Overtaken => notes.say("another sealer was first; going on behind it"),
+            Step::Waiting { records } => {
+                if records > 0 {
+                    notes.say(&format!("{records} final records wait for the rest of their chunk"));
+                }
+                return Ok(Exit::Done);
+            }
+        }
     }
-    Ok(Exit::Done)
 }
 
 fn open(plan: Plan, arguments: &SealArguments) -> Outcome<Sealer> {
@@ -49,13 +58,11 @@ fn open(plan: Plan, arguments: &SealArguments) -> Outcome<Sealer> {
 }
 
 /// Until it is stopped, or somebody has to decide. A stop is looked at between chunks, and after a second of waiting at most.
-fn follow(sealer: &mut Sealer, settings: &Settings, notes: Notes) -> Outcome<Exit> {
-    let stop = Stop::listen(|_| {})?;
-    let format = if settings.format == OutputFormat::Json { OutputFormat::Jsonl } else { settings.format };
+fn follow(sealer: &mut Sealer, out: &mut Stream, stop: &Stop, notes: Notes) -> Outcome<Exit> {
     loop {
         match sealer.step() {
             Ok(Step::Sealed(chunk)) => {
-                print_rows(format, &CHUNK_HEADINGS, &[ChunkReport::new(&chunk)], ChunkReport::cells)?;
+                out.print_row(&CHUNK_HEADINGS, &ChunkReport::new(&chunk), ChunkReport::cells)?;
             }
             Ok(Step::Overtaken) => notes.say("another sealer was first; going on behind it"),
             Ok(Step::Waiting { .. }) => sealer.wait()?,

@@ -20,7 +20,7 @@ struct CheckReport {
 
 pub(crate) fn run(command: &StoreCommand, settings: &Settings) -> Outcome<Exit> {
     match command {
-        StoreCommand::Check { url, endpoint } => check(url, endpoint, settings),
+        StoreCommand::Check { url, endpoint } => check(url.as_str(), endpoint, settings),
         StoreCommand::Compact(arguments) => put_together(arguments, settings),
     }
 }

@@ -1,0 +1,84 @@
+//! A log sealed into chunks, and both read as one line, by the program.
+//! Refuses to look into the chunks; the sealer's own tests and `tests/external` do.
+
+use serde_json::Value;
+
+use crate::program::{Program, Run};
+
+const PLAN: &str = r#"
+numbering = "one-per-block"
+finality = { lag = 0 }
+[cut]
+records = 10
+[[table]]
+file = "records.parquet"
+columns = "raw"
+"#;
+
+/// A log of 25 records, and a plan that makes chunks of ten.
+fn with_a_plan() -> Program {
+    let program = Program::new();
+    let store = program.path("store");
+    program
+        .write("plan.toml", format!("dataset = \"trial\"\nstore = \"file://{}\"\n{PLAN}", store.display()));
+    let lines = "a record\n".repeat(25);
+    let run = program.run_with(&["log", "append", "--log", "log", "--create", "--type", "1", "-q"], &lines);
+    assert_eq!(run.code, 0, "{run:?}");
+    program
+}
+
+fn seal(program: &Program, arguments: &[&str]) -> Run {
+    program.run(&[&["seal", "--log", "log", "--plan", "plan.toml"], arguments].concat())
+}
+
+fn blocks(run: &Run) -> Vec<u64> {
+    run.json().as_array().unwrap().iter().filter_map(|line| line["block"].as_u64()).collect()
+}
+
+#[test]
+fn sealed_chunks_are_one_document_or_one_table() {
+    let program = with_a_plan();
+    let table = seal(&program, &[]);
+    assert_eq!(table.code, 0, "{table:?}");
+    let lines: Vec<&str> = table.stdout.lines().collect();
+    assert!(lines.len() == 3 && lines[0].starts_with("SEQUENCE"), "{table:?}");
+    assert!(lines[1].starts_with("1 ") && lines[2].starts_with("2 "), "{table:?}");
+
+    let program = with_a_plan();
+    let sequences: Vec<Value> = seal(&program, &["--json"])
+        .json()
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|chunk| chunk["sequence"].clone())
+        .collect();
+    assert_eq!(sequences, [1, 2]);
+    assert_eq!(seal(&program, &["--json"]).json(), Value::Array(Vec::new()), "nothing is left to be sealed");
+}
+
+#[test]
+fn a_plan_is_read_with_the_log_of_the_environment() {
+    let program = with_a_plan();
+    assert_eq!(seal(&program, &[]).code, 0);
+    let log = program.path("log");
+    for (variable, expected) in [(None, 20), (Some(""), 20), (log.to_str(), 25)] {
+        let read = program.run_in(&["read", "--plan", "plan.toml", "0..", "--json"], variable);
+        assert_eq!(blocks(&read), (0..expected).collect::<Vec<u64>>(), "{variable:?}: {read:?}");
+        let found = program.run_in(&["find", "--plan", "plan.toml", "22", "--json"], variable);
+        assert_eq!(found.code, if expected > 22 { 0 } else { 3 }, "{variable:?}: {found:?}");
+    }
+    // A store alone says nothing of a log.
+    let url = format!("file://{}", program.path("store").display());
+    let alone = program.run_in(&["read", &url, "0..", "--json"], log.to_str());
+    assert_eq!(blocks(&alone).len(), 20, "{alone:?}");
+}
+
+#[test]
+fn a_store_that_is_a_path_is_told_how_to_write_it() {
+    let program = Program::new();
+    for arguments in [&["store", "check", "/tmp/store"][..], &["apply", "--from", "store"]] {
+        let run = program.run(arguments);
+        assert_eq!(run.code, 2, "{run:?}");
+        assert!(run.stderr.contains("file:// and its absolute path"), "{run:?}");
+    }
+}
