@@ -116,6 +116,7 @@ fn every_command_has_a_man_page_with_its_options() {
     let root = program.run(&["man"]);
     assert_eq!(root.code, 0);
     assert!(root.stdout.contains(".TH LOGHOLD 1") && root.stdout.contains("Exit codes"), "{}", root.stdout);
+    assert!(root.stdout.contains("\n  1    error\n") && root.stdout.contains("\n.nf\n"), "{}", root.stdout);
     for command in COMMANDS {
         let page = program.run(&["man", "chunk", command]);
         assert_eq!(page.code, 0, "{command}");
