@@ -111,10 +111,10 @@ impl Keeper<'_> {
         let lease = selection.lease(hold, (&made_up_name("with"), &owner), self.lifetime)?;
         match FileList::write(&selection.files) {
             Ok(list) => Ok((lease, list)),
-            Err(error) => {
+            Err(failure) => {
                 // It would only stay until its time is over.
                 drop(hold.release(&lease));
-                Err(Failure::io("writing the list of files", &error))
+                Err(failure)
             }
         }
     }

@@ -224,3 +224,18 @@ fn what_engines_are_given_names_the_directory_and_inside_of_with_its_files() {
     let inside = with(&program, &format!("{} sql-init duckdb", env!("CARGO_BIN_EXE_loghold")));
     assert!(inside.stdout.contains("SET VARIABLE loghold_files = (SELECT list(path)"), "{inside:?}");
 }
+
+#[test]
+fn a_list_of_files_that_cannot_be_written_is_named_and_leaves_no_lease() {
+    let program = Program::with_three_chunks();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_loghold"))
+        .args(["with", "trial", "0..10", "--", "true"])
+        .env("LOGHOLD_DATA_DIR", program.path("data"))
+        .env("TMPDIR", program.path("absent"))
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("absent/loghold-files-") && stderr.contains("TMPDIR"), "{stderr}");
+    assert_eq!(program.run(&["lease", "ls", "--json"]).json(), Value::Array(Vec::new()));
+}

@@ -1,7 +1,9 @@
 //! Help, completions, man pages, and what a wrong command line is answered with.
 //! Refuses to pin whole texts: it looks for what a user or a script depends on.
 
-use crate::program::{Program, names_in};
+use std::io::{BufRead, BufReader};
+
+use crate::program::{Program, ended, names_in, send_signal};
 
 const COMMANDS: [&str; 9] = ["get", "rm", "ls", "find", "why", "wait", "files", "verify", "import"];
 
@@ -141,4 +143,26 @@ fn the_demo_leaves_the_data_directory_of_the_environment_alone() {
     let run = program.run(&["demo", "--chunks", "2", "--json"]);
     assert_eq!(run.code, 0, "{run:?}");
     assert!(names_in(&program.path("data")).is_empty(), "{run:?}");
+}
+
+#[test]
+fn a_demo_that_is_stopped_takes_its_directory_with_it() {
+    let program = Program::new();
+    let place = program.path("place");
+    names_in(&place);
+    let mut demo = std::process::Command::new(env!("CARGO_BIN_EXE_loghold"))
+        .arg("demo")
+        .env("TMPDIR", &place)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    BufReader::new(demo.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.starts_with("1. "), "{line}");
+    send_signal(&demo, "TERM");
+    let run = ended(demo);
+    assert_eq!(run.code, 143, "{run:?}");
+    assert!(run.stderr.contains("stopped after step"), "{run:?}");
+    assert!(names_in(&place).is_empty(), "{:?}", names_in(&place));
 }

@@ -22,6 +22,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{print, print_rows};
 use crate::quantity::{counted, show_bytes};
 use crate::runtime::runtime_with_a_thread;
+use crate::stop::Stop;
 
 /// The dataset of the demo, by name; its id is the name's SHA-256.
 const DATASET: &str = "demo";
@@ -49,6 +50,7 @@ pub(crate) struct Story {
     steps: Vec<Step>,
     step_began: Duration,
     runtime: Runtime,
+    stop: Stop,
 }
 
 /// The chunks as they are served.
@@ -67,7 +69,9 @@ impl Story {
         let clock = Clock::system();
         let step_began = clock.monotonic();
         let runtime = runtime_with_a_thread()?;
-        Ok(Story { format, clock, data_dir: data_dir.to_path_buf(), steps: Vec::new(), step_began, runtime })
+        let stop = Stop::listen(|_| {})?;
+        let data_dir = data_dir.to_path_buf();
+        Ok(Story { format, clock, data_dir, steps: Vec::new(), step_began, runtime, stop })
     }
 
     /// Tells the whole story.
@@ -110,7 +114,10 @@ impl Story {
         }
         self.steps.push(step);
         self.step_began = self.clock.monotonic();
-        Ok(())
+        match self.stop.exit() {
+            Some(exit) => Err(Failure::new(exit, format!("stopped after step {}", self.steps.len()))),
+            None => Ok(()),
+        }
     }
 
     /// Serves the chunks over loopback, with faults.

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 use std::path::PathBuf;
 
+use crate::exit::{Exit, Failure, Outcome};
 use crate::selection::{FileReport, made_up_name};
 
 /// Linux takes 128 KiB for one variable with its name, and all of them share the room with the arguments.
@@ -20,12 +21,21 @@ pub(crate) struct FileList {
 
 impl FileList {
     /// Writes the list where only this user reads it.
-    pub(crate) fn write(files: &[FileReport]) -> io::Result<FileList> {
+    pub(crate) fn write(files: &[FileReport]) -> Outcome<FileList> {
         let path = std::env::temp_dir().join(format!("{}.json", made_up_name("loghold-files")));
-        let mut file = create(&path)?;
-        let list = FileList { path, lines: lines_of(files) };
-        serde_json::to_writer_pretty(&mut file, files)?;
-        file.write_all(b"\n")?;
+        let failed = |error: &io::Error| {
+            let Failure { exit, message, .. } =
+                Failure::io(format_args!("writing the list of files, {}", path.display()), error);
+            // What is not found is no chunk.
+            let exit = if exit == Exit::NotFound { Exit::Error } else { exit };
+            Failure::new(exit, message).hint("TMPDIR names the directory for it")
+        };
+        let mut file = create(&path).map_err(|error| failed(&error))?;
+        let list = FileList { path: path.clone(), lines: lines_of(files) };
+        serde_json::to_writer_pretty(&mut file, files)
+            .map_err(io::Error::from)
+            .and_then(|()| file.write_all(b"\n"))
+            .map_err(|error| failed(&error))?;
         Ok(list)
     }
 
