@@ -97,7 +97,7 @@ def test_a_full_disk_leaves_the_first_records_of_the_input_and_no_later_ones(bin
     assert level == "memory" or len(printed) <= len(records)
 
 
-def test_an_import_that_finds_no_room_says_how_to_take_back_what_it_copied(binary, place, small_tmpfs):
+def test_an_import_that_finds_no_room_says_how_to_take_back_what_it_copied_or_to_go_on(binary, place, small_tmpfs):
     other, log = LogProgram(binary, place / "other"), LogProgram(binary, small_tmpfs / "log")
     wanted = [b"%d" % number * 100 for number in range(20_000)]
     other.append(wanted, "--create", "--durability", "os")
@@ -108,6 +108,10 @@ def test_an_import_that_finds_no_room_says_how_to_take_back_what_it_copied(binar
     assert 0 < count < len(wanted) and log.records()[1:] == wanted[:count]
     assert f"{count} records of the other log were copied" in full.stderr and "truncate --after 1`" in full.stderr, full
     assert log.check() == []
+    # With room it comes to its end: the size of a tmpfs can be changed.
+    assert run("mount", "-o", "remount,size=64m", str(small_tmpfs)).returncode == 0
+    log.run("import", place / "other")
+    assert log.records() == [b"own", *wanted] and log.check() == []
 
 
 @pytest.mark.parametrize("when", [1, 2, 3, 5, 8])

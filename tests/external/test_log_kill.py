@@ -52,6 +52,33 @@ def test_every_id_that_was_printed_survives_a_kill_and_there_is_no_hole(log, dic
     assert [one for one in log.check() if one["severity"] == "damage"] == []
 
 
+@pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)
+def test_an_import_that_is_killed_again_and_again_copies_every_record_once(
+    log, binary, place, strace, dice, parameters
+):
+    other = LogProgram(binary, place / "other")
+    wanted = [b"%d " % number + b"z" * (number % 100) for number in range(40_000)]
+    other.append(wanted, "--create", "--durability", "os")
+    log.run("init", *parameters)
+    log.append([b"own"])
+    counts, mark = [0], log.directory / "importing"
+    for _ in range(KILLS):
+        # At a write of either thread, of some dozens.
+        when = str(dice.randint(1, 60))
+        run = log.run("import", other.directory, code=None, before=strace("pwrite64", "signal=KILL", when))
+        counts.append(len(log.ids()) - 1)
+        assert counts == sorted(counts), "records that were copied are gone"
+        assert log.records()[1:] == wanted[: counts[-1]]
+        if run.code == 0:
+            break
+    print(f"{counts} records were there")
+    if run.code != 0:
+        log.run("import", other.directory)
+    assert log.records() == [b"own", *wanted]
+    assert not mark.exists()
+    assert [one for one in log.check() if one["severity"] == "damage"] == []
+
+
 def test_an_interrupt_ends_an_append_with_every_record_that_was_read_in_place(log):
     running = log.start("append", "--create")
     running.put(b"one\ntwo\n")

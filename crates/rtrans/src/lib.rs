@@ -79,7 +79,7 @@ pub use error::{Corruption, Error};
 pub use follow::{Follow, FollowStop};
 pub use host::Scheduling;
 pub use ids::{TransId, TypeNo};
-pub use import::{Imported, import, import_from};
+pub use import::{Imported, import, import_from, resume_import};
 pub use log::Log;
 pub use metrics::Metrics;
 pub use options::{Create, Level, Options, Threads, WhenFull};

@@ -47,7 +47,7 @@ pub(crate) enum LogCommand {
     Check(CheckArguments),
     /// Print what could be mended, and with --yes mend it
     Repair(RepairArguments),
-    /// Copy all records of another log, of any format, behind those of this one
+    /// Copy all records of another log, of any format, behind those of this one; goes on with a copy that was cut off
     Import(ImportLogArguments),
     /// Copy the log as it is now into an empty directory, beside its writer, and read the copy back
     Backup(BackupArguments),

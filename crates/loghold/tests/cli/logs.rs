@@ -151,6 +151,51 @@ fn a_log_is_not_imported_into_itself() {
 }
 
 #[test]
+fn an_import_that_was_cut_off_is_gone_on_with_and_copies_nothing_twice() {
+    let program = filled();
+    let to = |words: &[&str], stdin: &str| {
+        let words: Vec<&str> = ["log", "--log", "new"].into_iter().chain(words.iter().copied()).collect();
+        program.run_with(&words, stdin)
+    };
+    // What a run leaves that was killed behind its second record.
+    assert_eq!(to(&["append", "--create"], "own\n").code, 0);
+    assert_eq!(to(&["append", "--type", "7"], "one\ntwo\n").code, 0);
+    program.write("new/importing", "after 1\nfrom log\n");
+    let again = to(&["import", "log", "--json"], "");
+    assert!(again.code == 0 && again.stderr.contains("began behind record 1"), "{again:?}");
+    assert_eq!((again.json()["records"].as_u64(), again.json()["found"].as_u64()), (Some(1), Some(2)));
+    assert_eq!(to(&["read", "-o", "raw"], "").stdout, "own\none\ntwo\nthree\n");
+    assert!(!program.path("new/importing").exists());
+    // One that came to its end is done once more when it is asked for once more.
+    assert_eq!(to(&["import", "log", "--json"], "").json()["records"].as_u64(), Some(3));
+    assert_eq!(to(&["read", "--ids", "--type", "7"], "").stdout, "2\n3\n4\n5\n6\n7\n");
+}
+
+#[test]
+fn an_import_that_was_cut_off_is_not_gone_on_with_from_another_log() {
+    let program = filled();
+    let to = |words: &[&str], stdin: &str| {
+        let words: Vec<&str> = ["log", "--log", "new"].into_iter().chain(words.iter().copied()).collect();
+        program.run_with(&words, stdin)
+    };
+    for (type_no, records) in [("8", "one\n"), ("7", "one\n2\n"), ("7", "one\ntwo\nthree\nfour\n")] {
+        assert_eq!(to(&["append", "--create", "--type", type_no], records).code, 0);
+        program.write("new/importing", "after 0\nfrom /logs/other\n");
+        let before = to(&["read", "-o", "raw"], "").stdout;
+        let refused = to(&["import", "log"], "");
+        assert!(refused.code == 2 && refused.stderr.contains("/logs/other"), "{records:?}: {refused:?}");
+        assert!(refused.stderr.contains("truncate --after 0"), "{refused:?}");
+        assert_eq!(to(&["read", "-o", "raw"], "").stdout, before, "{records:?}");
+        assert_eq!(to(&["truncate", "--after", "0"], "").code, 0);
+        assert_eq!(to(&["import", "log"], "").code, 0);
+        assert_eq!(to(&["read", "-o", "raw"], "").stdout, "one\ntwo\nthree\n");
+        assert_eq!(to(&["truncate", "--after", "0"], "").code, 0);
+    }
+    program.write("new/importing", "what is this");
+    assert_eq!(to(&["import", "log"], "").code, 2);
+}
+
+#[test]
 fn what_is_not_there_is_told_with_3_and_what_is() {
     let program = filled();
     for words in

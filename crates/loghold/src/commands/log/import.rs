@@ -1,12 +1,16 @@
 //! `loghold log import`: the records of another log, of any format, behind those of this one.
-//! Refuses to change the other log.
+//! Refuses to change the other log, and to copy a record twice.
+
+mod mark;
 
 use std::path::Path;
 
-use rtrans::{Options, Reader, TransId, import_from};
+use host::Disk;
+use rtrans::{Error, Log, Options, Reader, TransId, resume_import};
 use serde::Serialize;
 
 use crate::args::log::ImportLogArguments;
+use crate::commands::log::import::mark::Mark;
 use crate::commands::log::meter::{Meter, while_working};
 use crate::commands::log::{Context, options_of};
 use crate::exit::{Exit, Failure, Outcome};
@@ -18,6 +22,8 @@ use crate::stop::Stop;
 #[derive(Debug, Serialize)]
 struct ImportReport {
     records: u64,
+    /// Records that an earlier run has copied, which was cut off.
+    found: u64,
     /// Ids in this log.
     first: Option<u64>,
     last: Option<u64>,
@@ -37,18 +43,25 @@ pub(crate) fn run(context: &Context, arguments: &ImportLogArguments) -> Outcome<
     let meter = Meter::new(context.notes, "imported");
     let (to, counted_in) = (log.clone(), log.clone());
     let progress = move || (counted_in.metrics().bytes, None);
-    let before = log.last();
+    let disk = context.disk()?;
+    let mark = mark_of(context, &log, &disk, &arguments.from)?;
+    mark.leave(&disk)?;
     let ended_early = log.clone();
     // Appends are refused from then on, and the import ends by that.
     let signals = Stop::listen(move |_| drop(ended_early.close()))?;
-    let imported = while_working(meter, progress, move || import_from(&from, &to))?;
+    let after = TransId::new(mark.after);
+    let imported = while_working(meter, progress, move || resume_import(&from, &to, after))?;
     let end = log.last();
     let closed = log.close();
-    let imported =
-        imported.map_err(Failure::from).and_then(|imported| closed.map(|()| imported).map_err(Failure::from));
-    let imported = imported.map_err(|failure| unfinished(failure, signals.exit(), before, end))?;
+    let imported = imported
+        .map_err(|error| of_import(error, &mark))
+        .and_then(|imported| closed.map(|()| imported).map_err(Failure::from));
+    let imported = imported.map_err(|failure| unfinished(failure, signals.exit(), &mark, end))?;
+    // Everything is synced: from here on there is nothing to go on with.
+    Mark::take_away(&disk)?;
     let report = ImportReport {
         records: imported.records,
+        found: imported.found,
         first: imported.ids.map(|(first, _)| first.get()),
         last: imported.ids.map(|(_, last)| last.get()),
         lost: imported.lost,
@@ -57,6 +70,7 @@ pub(crate) fn run(context: &Context, arguments: &ImportLogArguments) -> Outcome<
     print_object(context.format, &report, || {
         vec![
             ("records", report.records.to_string()),
+            ("there already", report.found.to_string()),
             ("first", or_none(report.first)),
             ("last", or_none(report.last)),
             ("lost", report.lost.to_string()),
@@ -75,20 +89,46 @@ pub(crate) fn run(context: &Context, arguments: &ImportLogArguments) -> Outcome<
     ))
 }
 
-/// Says what an import that did not come to its end has left: the same command again would copy it once more.
-fn unfinished(
-    failure: Failure,
-    signal: Option<Exit>,
-    before: Option<TransId>,
-    last: Option<TransId>,
-) -> Failure {
+/// Behind which record this import begins: where an earlier one did that was cut off, if anything is left of that.
+fn mark_of(context: &Context, log: &Log, disk: &Disk, from: &Path) -> Outcome<Mark> {
+    let last = log.last().map_or(0, TransId::get);
+    if let Some(mark) = Mark::read(disk)?.filter(|mark| mark.after < last) {
+        let message =
+            format!("going on with an import from {} that began behind record {}", mark.from, mark.after);
+        context.notes.say(&message);
+        return Ok(mark);
+    }
+    let from = from.canonicalize().unwrap_or_else(|_| from.to_owned());
+    Ok(Mark { after: last, from: from.to_string_lossy().into_owned() })
+}
+
+/// Why an import failed.
+fn of_import(error: Error, mark: &Mark) -> Failure {
+    match error {
+        Error::Unsupported { .. } => Failure::usage(format!(
+            "an import from {} was cut off, and what is behind record {} is not, or not only, from the log that is named now",
+            mark.from, mark.after
+        ))
+        .hint(format!(
+            "name that log to go on with it, or take back what is behind record {0}: `loghold log truncate --after {0}`",
+            mark.after
+        )),
+        other => other.into(),
+    }
+}
+
+/// Says what an import that did not come to its end has left, and how to go on.
+fn unfinished(failure: Failure, signal: Option<Exit>, mark: &Mark, last: Option<TransId>) -> Failure {
+    if failure.exit == Exit::Usage {
+        return failure;
+    }
     let failure = signal.map_or(failure, |exit| Failure::new(exit, "stopped"));
-    let (before, last) = (before.map_or(0, TransId::get), last.map_or(0, TransId::get));
-    match last.saturating_sub(before) {
+    match last.map_or(0, TransId::get).saturating_sub(mark.after) {
         0 => failure,
         count => failure.hint(format!(
-            "{} of the other log were copied; before another try, `loghold log truncate --after {before}` takes them back",
-            counted(usize::try_from(count).unwrap_or(usize::MAX), "record")
+            "{} of the other log were copied: the same command goes on behind them, and `loghold log truncate --after {}` takes them back",
+            counted(usize::try_from(count).unwrap_or(usize::MAX), "record"),
+            mark.after
         )),
     }
 }
