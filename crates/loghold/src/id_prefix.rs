@@ -13,7 +13,9 @@ impl IdPrefix {
     pub(crate) fn parse(text: &str) -> Result<IdPrefix, String> {
         let digits = text.strip_prefix("0x").unwrap_or(text);
         if !(4..=64).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err("a chunk id is 0x and 64 hex digits; its first digits do, at least 4".to_string());
+            return Err(
+                "a chunk id is 0x and 64 hex digits; its first digits are enough, at least 4".to_string()
+            );
         }
         Ok(IdPrefix(digits.to_ascii_lowercase()))
     }

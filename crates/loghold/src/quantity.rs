@@ -41,7 +41,7 @@ pub(crate) fn parse_bytes(text: &str) -> Result<u64, String> {
         UNITS.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit)).map(|&(_, scale)| scale).ok_or_else(
             || {
                 format!(
-                    "{unit:?} is no unit of size: use B, KiB, MiB, GiB, TiB, kB, MB, GB or TB, such as 10MiB"
+                    "{unit:?} is not a unit of size: use B, KiB, MiB, GiB, TiB, kB, MB, GB or TB, such as 10MiB"
                 )
             },
         )?
@@ -59,7 +59,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
             .iter()
             .find(|(name, _)| *name == unit)
             .map(|&(_, scale)| scale)
-            .ok_or_else(|| format!("{unit:?} is no unit of time: use ms, s, m, h or d, such as 30s"))?
+            .ok_or_else(|| format!("{unit:?} is not a unit of time: use ms, s, m, h or d, such as 30s"))?
     };
     scaled(digits, scale).map(Duration::from_millis)
 }

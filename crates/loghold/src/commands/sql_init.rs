@@ -33,7 +33,9 @@ pub(crate) fn run(arguments: &SqlInitArguments, settings: &Settings) -> Outcome<
 fn absolute(dir: &PathBuf) -> Outcome<String> {
     let shown = dir.display();
     let path = std::path::absolute(dir).map_err(|error| Failure::io(format!("finding {shown}"), &error))?;
-    let text = path.to_str().ok_or_else(|| Failure::usage(format!("the path {shown} is no text")))?;
+    let text = path
+        .to_str()
+        .ok_or_else(|| Failure::usage(format!("the path {shown} is not UTF-8, and engines take text")))?;
     if text.contains(['*', '?', '[', ']', '{', '}']) {
         return Err(Failure::usage(format!(
             "the path {shown} has one of * ? [ ] {{ }} in it, which engines take for patterns"

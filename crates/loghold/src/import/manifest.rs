@@ -160,7 +160,7 @@ fn range_of(name: &str) -> Result<Range<u64>, String> {
     };
     match (number(first), number(last).and_then(|last| last.checked_add(1))) {
         (Some(start), Some(end)) if start < end => Ok(start..end),
-        _ => Err(format!("{name}: {first} to {last} is no range of blocks")),
+        _ => Err(format!("{name}: {first} to {last} is not a range of blocks")),
     }
 }
 

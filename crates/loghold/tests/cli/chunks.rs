@@ -159,7 +159,7 @@ fn a_directory_of_other_things_is_no_data_directory_and_stays_as_it_is() {
     {
         let run = program.run(&[arguments, &["--data-dir", "other"]].concat());
         assert_eq!((run.code, run.stdout.as_str()), (3, ""), "{arguments:?}: {run:?}");
-        assert!(run.stderr.contains("other is no data directory"), "{arguments:?}: {run:?}");
+        assert!(run.stderr.contains("other is not a data directory"), "{arguments:?}: {run:?}");
         assert_eq!(names_in(&other), ["notes.txt"], "{arguments:?} left something there");
     }
 }

@@ -52,7 +52,7 @@ fn a_wrong_command_line_ends_with_2_and_says_what_is_wrong() {
         (&["chunk", "ls", "--state", "reddy"], "'ready'"),
         (&["chunk", "ls", "-o", "yaml"], "table, json, jsonl"),
         (&["chunk", "ls", "--json", "-o", "table"], "cannot be used with"),
-        (&["chunk", "ls", "--limit-rate", "fast"], "is no unit of size"),
+        (&["chunk", "ls", "--limit-rate", "fast"], "is not a unit of size"),
         (&["chunk", "ls", "--connections", "0"], "1..=1024"),
         (&["chunk", "ls", "--mirror", "here"], "PREFIX=OTHER"),
         (&["chunk", "ls", "-q", "-v"], "cannot be used with"),

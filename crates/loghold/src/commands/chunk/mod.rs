@@ -54,11 +54,12 @@ pub(crate) fn expect_data_dirs(settings: &Settings) -> Outcome<()> {
         let message = if !dir.exists() {
             format!("there is no data directory {shown}")
         } else if is_something_else(dir) {
-            format!("{shown} is no data directory: it holds other things, and no chunks")
+            format!("{shown} is not a data directory: it holds other things, and no chunks")
         } else {
             continue;
         };
-        return Err(Failure::new(Exit::NotFound, message).hint("`loghold chunk get` makes one"));
+        let hint = "--data-dir names the directory that `loghold chunk get` fetches into, and makes";
+        return Err(Failure::new(Exit::NotFound, message).hint(hint));
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ const PLAN_BYTES_MAX: usize = 1 << 20;
 
 fn read_plan(path: &Path) -> Outcome<Plan> {
     let bytes = read_input(path, PLAN_BYTES_MAX)?;
-    let text = String::from_utf8(bytes).map_err(|_| Failure::usage("the plan is no text in UTF-8"))?;
+    let text = String::from_utf8(bytes).map_err(|_| Failure::usage("the plan is not UTF-8 text"))?;
     Ok(Plan::parse(&text)?)
 }
 
