@@ -11,6 +11,40 @@
 //! | [`Store`] | where chunks lie, and whether it keeps what is written once |
 //! | [`ManifestChain`], [`Manifest`] | which chunks there are |
 //! | [`Error`], [`Halt`] | what can go wrong, and why sealing stopped |
+//!
+//! ```
+//! use rtrans::{Log, Options, Reader, TypeNo};
+//! use sealer::{Plan, Sealer, Source, Step};
+//!
+//! # let home = tempfile::tempdir()?;
+//! # let dir = home.path().join("log");
+//! # let store = format!("file://{}", home.path().join("store").display());
+//! let log = Log::open(&dir, Options::default())?;
+//! for number in 0..10 {
+//!     log.append(TypeNo(1), format!("block {number}").as_bytes())?;
+//! }
+//! let plan = Plan::parse(&format!(
+//!     r#"
+//!     dataset = "trial"
+//!     store = "{store}"               # or s3://bucket/prefix, gs://, az://
+//!     numbering = "one-per-block"
+//!     finality = {{ lag = 0 }}
+//!     [cut]
+//!     records = 5
+//!     [[table]]
+//!     file = "records.parquet"
+//!     columns = "raw"
+//!     "#
+//! ))?;
+//! // A reader is enough as long as the plan does not trim the log.
+//! let mut sealer = Sealer::open(plan, Source::Reader(Reader::open(&dir)?))?;
+//! let mut blocks = Vec::new();
+//! while let Step::Sealed(chunk) = sealer.step()? {
+//!     blocks.push(chunk.first_block..=chunk.last_block);
+//! }
+//! assert_eq!(blocks, [0..=4, 5..=9]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod agreement;
 mod chain;

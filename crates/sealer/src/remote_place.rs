@@ -199,7 +199,9 @@ fn failed(what: &str, name: &str, error: &object_store::Error) -> Error {
         object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. } => {
             ("the store cannot do this", false)
         }
-        _ => ("the store did not answer as it should", true),
+        _ => {
+            ("no answer that is understood, or no usable credentials for the store in the environment", true)
+        }
     };
     Error::Store { what: format!("{what} {name}: {cause}"), is_transient }
 }
