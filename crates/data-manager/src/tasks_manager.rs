@@ -1,6 +1,7 @@
 //! Tasks Manager: owns the thread pool, spawns IO tasks, and wakes the loop that asks what to do next.
 //! Refuses to decide: it starts what the catalogue answers, as long as it answers.
 
+use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -55,8 +56,11 @@ impl TasksManager {
     pub(crate) fn new(bell: Arc<Bell>) -> Result<TasksManager> {
         let failed = |error| Error::io("starting the threads of the tasks manager", error);
         host::expect_handles(host::RUNTIME_HANDLES).map_err(failed)?;
+        let workers = std::thread::available_parallelism().map_or(1, NonZero::get);
+        host::expect_threads(workers.saturating_add(host::RUNTIME_THREADS)).map_err(failed)?;
         keep_freed_memory();
         let runtime = Builder::new_multi_thread()
+            .worker_threads(workers)
             .enable_all()
             .thread_name("data-manager")
             .max_blocking_threads(BLOCKING_THREADS_MAX)

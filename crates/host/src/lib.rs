@@ -7,7 +7,7 @@
 //! | [`DirLock`] | one owner of a directory at a time; a dead owner's lock needs no removal |
 //! | [`Map`], [`Watch`] | a file's bytes without a system call each; a wake-up when another process writes a file |
 //! | [`Scheduling`], [`CoreWait`] | how soon the calling thread runs when the cores are busy, and how long it did not |
-//! | [`expect_handles`] | whether the process may open some more files |
+//! | [`expect_handles`], [`expect_threads`] | whether the process may open some more files, and have more threads |
 //! | [`Clock`] | monotonic time, a cheap coarse time for statistics, and wall time |
 //! | [`sim::SimDisk`], [`sim::ManualClock`] | the twins: power cuts, torn writes, failing calls, a clock moved by hand |
 //!
@@ -41,6 +41,7 @@ mod publish;
 mod real;
 mod scheduling;
 pub mod sim;
+mod threads;
 mod watch;
 
 pub use clock::{Clock, TimeSource};
@@ -51,4 +52,5 @@ pub use lock::{DirLock, LockError};
 pub use map::Map;
 pub use publish::is_unpublished;
 pub use scheduling::{CoreWait, Scheduling};
+pub use threads::{RUNTIME_THREADS, expect_threads};
 pub use watch::Watch;
