@@ -57,3 +57,18 @@ def test_with_too_few_threads_it_says_so_and_with_enough_it_works(binary, origin
         codes.append(run.returncode)
     assert codes[0] != 0 and codes[-1] == 0, codes
     assert codes == sorted(codes, reverse=True), f"more threads are never worse: {codes}"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
+def test_a_demo_with_too_few_threads_says_so(binary, open_place):
+    program = shutil.copy(binary, open_place / "loghold")
+    codes = []
+    for threads in (1, 2, 3, 4, 6, 8, 10, 12, THREADS_MAX):
+        data_dir = open_place / f"demo-{threads}"
+        data_dir.mkdir()
+        os.chown(data_dir, USER, USER)
+        run = run_with(threads, program, ["demo", "--chunks", "2", "--data-dir", data_dir])
+        assert "panicked" not in run.stderr, f"{threads} threads: {run.stderr}"
+        assert run.returncode == 0 or "Resource temporarily unavailable" in run.stderr, f"{threads} threads: {run.stderr}"
+        codes.append(run.returncode)
+    assert codes[0] != 0 and codes[-1] == 0, codes

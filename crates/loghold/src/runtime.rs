@@ -3,7 +3,7 @@
 
 use std::io;
 
-use host::{RUNTIME_HANDLES, expect_handles};
+use host::{RUNTIME_HANDLES, RUNTIME_THREADS, expect_handles, expect_threads};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::exit::{Failure, Outcome};
@@ -11,6 +11,8 @@ use crate::exit::{Failure, Outcome};
 /// A runtime that goes on while the caller waits for something else.
 pub(crate) fn runtime_with_a_thread() -> Outcome<Runtime> {
     expect_handles(RUNTIME_HANDLES).map_err(|error| failed(&error))?;
+    // tokio panics where it cannot start one.
+    expect_threads(1 + RUNTIME_THREADS).map_err(|error| failed(&error))?;
     Builder::new_multi_thread()
         .worker_threads(1)
         .thread_name("origin")

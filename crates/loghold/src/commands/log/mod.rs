@@ -147,5 +147,5 @@ pub(crate) fn run(arguments: LogArguments, settings: &Settings) -> Outcome<Exit>
 
 /// Bytes without anything around them make sense for records only.
 pub(crate) fn raw_is_for_records() -> Failure {
-    Failure::usage("-o raw is for records: `loghold log read` and `loghold log tail`")
+    Failure::usage("-o raw is for records: `loghold log read`, `loghold log tail` and `loghold read`")
 }
