@@ -3,6 +3,7 @@
 Refuses to expect a certain outcome of a call: what was printed is there, nothing else is, and the log goes on.
 """
 
+import os
 import re
 import shutil
 
@@ -81,3 +82,43 @@ def test_a_call_that_fails_loses_nothing_that_was_printed_and_the_log_goes_on(
         assert log.append([b"after"]) == [len(records) + 1], what
     print(f"{failed} of {min(CASES, len(cases))} failures were told, of {len(cases)} that there may be")
     assert failed > 0, "no failure was told"
+
+
+@pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)
+def test_a_kill_at_any_call_and_at_any_call_of_the_start_after_it_takes_nothing_that_was_printed(
+    binary, place, strace, dice, parameters
+):
+    log = LogProgram(binary, place / "log")
+    log.run("init", *parameters)
+    assert append_one_by_one(log, strace("fsync", "error=EIO", 60000, place / "trace", ",".join(CALLS)))[0] == 0
+    calls = calls_in((place / "trace").read_text())
+    cases = [(call, number) for call, count in calls.items() for number in range(1, count + 1)]
+    for call, number in dice.sample(cases, min(CASES, len(cases))):
+        shutil.rmtree(log.directory, ignore_errors=True)
+        log.run("init", *parameters)
+        _, printed, _ = append_one_by_one(log, strace(call, "signal=KILL", number))
+        # A start makes fewer calls of each kind than that; a kill behind its end is one of an append.
+        again = dice.choice(CALLS)
+        log.run("append", stdin=b"again\n", code=None, before=strace(again, "signal=KILL", dice.randint(1, 12)))
+        what = f"killed at {call} number {number}, then at a {again}"
+        records = log.records()
+        check_prefix(log.ids(), printed)
+        assert [record for record in records if record != b"again"] == RECORDS[: len(records) - (b"again" in records)], what
+        assert [one for one in log.check() if one["severity"] == "damage"] == [], what
+        assert log.append([b"after"]) == [len(records) + 1], what
+
+
+def test_a_start_that_gets_no_thread_to_help_it_reads_a_large_file_alone(binary, place, strace):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("with one core there is no help at a start")
+    log = LogProgram(binary, place / "log")
+    wanted = [b"%d " % number + b"x" * 20000 for number in range(500)]
+    log.append(wanted, "--create", "--durability", "os")
+    # Killed before it could say that it was closed.
+    log.run("append", stdin=b"last\n", code=None, before=strace("write", "signal=KILL", 1))
+    for when, code in (("1", 0), ("1+", 1)):
+        run = log.run("trim", "--before", 1, code=None, before=strace("clone3", "error=EAGAIN", when, place / "trace"))
+        trace = (place / "trace").read_text()
+        assert "INJECTED" in trace and run.code == code and "panicked" not in run.stderr, f"{when}: {run}"
+        assert log.records() in ([*wanted, b"last"], wanted)
+    assert "rtrans" in run.stderr or "Resource temporarily unavailable" in run.stderr, run

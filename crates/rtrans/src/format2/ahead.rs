@@ -7,6 +7,7 @@ use std::thread;
 
 use super::segment::Segment;
 use super::walk::{Step, Walk};
+use crate::tail_page::Tail;
 
 /// A part that takes less than a thousandth of a second is not worth a thread.
 const PART_BYTES_MIN: u64 = 2 << 20;
@@ -35,6 +36,16 @@ impl Ahead {
         }
         while self.steps.pop_front_if(|step| step.offset < position).is_some() {}
         self.steps.pop_front_if(|step| step.offset == position)
+    }
+}
+
+/// About how far batches reach in a file with this number and length: nothing depends on it but the time of a start.
+pub(crate) fn written_upto(tail: Option<Tail>, (number, len): (u64, u64), is_last: bool) -> u64 {
+    match tail.filter(|tail| tail.number == number) {
+        Some(tail) => tail.position.min(len),
+        // Of the last file nobody knows; what is behind its end is nothing to read with help.
+        None if is_last => 0,
+        None => len,
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use host::{Disk, Kind};
 
-use super::ahead::{parts_of, walk_in_parts};
+use super::ahead::{parts_of, walk_in_parts, written_upto};
 use super::segment::{Head, Segment, data_path, look_at_head};
 use super::segment_head::SegmentHead;
 use super::shelf::{Slot, in_line};
@@ -217,7 +217,7 @@ impl Reading<'_> {
     /// Reads one file to its end; `later` are the files behind it.
     fn walk(&mut self, head: &SegmentHead, later: &[SegmentHead]) -> Result<End, Error> {
         let segment = Segment::growing(self.disk, *head, self.parameters)?;
-        let upto = self.written_upto(&segment, later);
+        let upto = written_upto(self.tail, (segment.head.number, segment.map.len()), later.is_empty());
         let parts = match self.threads {
             Threads::Own => parts_of(upto),
             Threads::None => 1,
@@ -225,13 +225,6 @@ impl Reading<'_> {
         let end = walk_in_parts(&segment, upto, parts, |walk| self.walk_through(&segment, walk, later))?;
         self.found.slots.push(Slot::opened(Arc::new(segment)));
         Ok(end)
-    }
-
-    /// About how far batches reach in a file: nothing depends on it but the time of a start.
-    fn written_upto(&self, segment: &Segment, later: &[SegmentHead]) -> u64 {
-        let len = segment.map.len();
-        let tail = self.tail.filter(|tail| tail.number == segment.head.number);
-        tail.map_or(if later.is_empty() { 0 } else { len }, |tail| tail.position.min(len))
     }
 
     fn walk_through(

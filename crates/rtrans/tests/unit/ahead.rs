@@ -112,3 +112,27 @@ fn what_others_found_counts_in_its_own_place_only() {
     assert_eq!(ahead.take(152).map(|step| step.offset), Some(152));
     assert!(ahead.take(208).is_none());
 }
+
+#[test]
+fn only_what_is_worth_a_thread_is_gone_through_by_several_and_by_no_more_than_there_are_cores() {
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+    for (mebibytes, wanted) in
+        [(0, 1), (1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 3), (8, 4), (9, 4), (1 << 40, 4)]
+    {
+        assert_eq!(parts_of(mebibytes << 20), wanted.min(cores).max(1), "{mebibytes} MiB");
+    }
+    assert_eq!(parts_of((4 << 20) - 1), 1);
+}
+
+#[test]
+fn a_file_is_gone_through_up_to_where_its_writer_said_that_it_was_durable() {
+    let tail = |number, position| Tail { number, position, ..Tail::default() };
+    let of_file_7 = |tail, is_last| written_upto(tail, (7, 1000), is_last);
+    assert_eq!(of_file_7(Some(tail(7, 300)), true), 300);
+    assert_eq!(of_file_7(Some(tail(7, 300)), false), 300);
+    assert_eq!(of_file_7(Some(tail(7, 9000)), true), 1000, "a file has no more than its length");
+    for other in [None, Some(tail(6, 300)), Some(tail(8, 300))] {
+        assert_eq!(of_file_7(other, true), 0);
+        assert_eq!(of_file_7(other, false), 1000, "all of a file that is followed by another is written");
+    }
+}
