@@ -40,9 +40,15 @@ def small_tmpfs(place):
     run("umount", str(mount_point))
 
 
-@pytest.mark.parametrize("flag", [FLUSH_JOURNAL, FLUSH_NOTHING], ids=["journal-flushed", "nothing-flushed"])
+@pytest.mark.parametrize(
+    ("flag", "is_partial"),
+    [(FLUSH_JOURNAL, False), (FLUSH_NOTHING, False), (FLUSH_NOTHING, True)],
+    ids=["journal-flushed", "nothing-flushed", "some-files-synced"],
+)
 @pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)
-def test_every_id_that_was_printed_before_a_power_cut_is_there_after_it(binary, file_system, dice, parameters, flag):
+def test_every_id_that_was_printed_before_a_power_cut_is_there_after_it(
+    binary, file_system, dice, parameters, flag, is_partial
+):
     log = LogProgram(binary, file_system.mount_point / "log")
     log.run("init", *parameters)
     count = 0
@@ -51,6 +57,8 @@ def test_every_id_that_was_printed_before_a_power_cut_is_there_after_it(binary, 
         running.feed(b"".join(f"record {count + number}\n".encode() for number in range(1, 20001)))
         running.wait_lines(dice.randint(1, 3000))
         printed = ids_in(b"\n".join(running.lines()))
+        if is_partial:
+            sync_some(log.directory, dice)
         file_system.shut_down(flag)
         running.kill()
         file_system.unmount()
@@ -64,6 +72,18 @@ def test_every_id_that_was_printed_before_a_power_cut_is_there_after_it(binary, 
         # The next writer goes on behind it.
         assert log.append([f"record {count + 1}".encode()]) == [count + 1]
         count += 1
+
+
+def sync_some(directory, dice):
+    """Syncs half of what is there, as somebody else may do: the disk has some files as they are now, and others not."""
+    for path in directory.rglob("*"):
+        if dice.random() < 0.5:
+            try:
+                opened = os.open(path, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+            os.fsync(opened)
+            os.close(opened)
 
 
 def test_a_full_disk_is_told_with_its_own_code_and_the_work_goes_on_once_there_is_room(binary, small_tmpfs):

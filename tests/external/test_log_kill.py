@@ -101,6 +101,39 @@ def test_a_second_writer_is_refused_with_the_pid_of_the_first_and_readers_are_no
     assert log.ids() == [1]
 
 
+def test_of_writers_that_begin_at_once_one_writes_and_a_stopped_one_keeps_the_log(log, dice):
+    log.run("init", *SMALL)
+    count = 0
+    for _ in range(KILLS):
+        writers = [log.start("append") for _ in range(4)]
+        for writer in writers:
+            try:
+                writer.put(b"x\n")
+            except BrokenPipeError:
+                # It was refused already.
+                pass
+        # Each ends, but for the one that goes on reading its input.
+        for writer in writers:
+            writer.wait(lambda: writer.process.poll() is not None or bytes(writer.out).count(b"\n") > 0, "a verdict")
+        owners = [writer for writer in writers if writer.lines()]
+        assert len(owners) == 1, [writer.errors for writer in writers]
+        [owner] = owners
+        for writer in writers:
+            if writer is not owner:
+                assert writer.ended() == 8, writer.errors
+                # The owner's pid, but for one that comes before that is written, in the same millisecond.
+                told = re.search(r"process (\d+)", writer.errors)
+                assert told is None or int(told[1]) == owner.pid, writer.errors
+        count += 1
+        assert ids_in(b"\n".join(owner.lines())) == [count]
+        # An owner that was stopped is an owner still; one that is dead leaves nothing that has to be removed.
+        owner.process.send_signal(signal.SIGSTOP)
+        second = log.run("append", stdin=b"y\n", code=8)
+        assert str(owner.pid) in second.stderr, second
+        owner.kill()
+        assert log.ids() == list(range(1, count + 1))
+
+
 def test_a_line_is_durable_and_told_as_it_comes(log):
     running = log.start("append", "--create")
     for number in range(1, 4):
