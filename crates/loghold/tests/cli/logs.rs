@@ -113,6 +113,41 @@ fn a_backup_inside_of_the_log_and_a_doctor_of_nothing_are_told_what_to_do() {
 }
 
 #[test]
+fn files_become_one_record_each_and_frames_are_taken_as_they_are_printed() {
+    let program = filled();
+    program.write("a.bin", b"two\nlines");
+    program.write("empty", b"");
+    let files = ["append", "--file", "a.bin", "--file", "empty", "--type", "9", "--durability", "os"];
+    assert_eq!(log(&program, &files, "").stdout, "4\n5\n");
+    assert_eq!(log(&program, &["read", "4", "-o", "raw"], "").stdout, "two\nlines");
+    let frames = log(&program, &["read", "3..", "-o", "raw", "--framed"], "").stdout;
+    assert_eq!(frames, "\u{5}\0\0\0three\u{9}\0\0\0two\nlines\0\0\0\0");
+    assert_eq!(log(&program, &["append", "--framed"], &frames).stdout, "6\n7\n8\n");
+    assert_eq!(log(&program, &["read", "7", "-o", "raw"], "").stdout, "two\nlines");
+    let missing = log(&program, &["append", "--file", "nothing"], "");
+    assert!(
+        missing.code != 0 && missing.stdout.is_empty() && missing.stderr.contains("nothing"),
+        "{missing:?}"
+    );
+}
+
+#[test]
+fn a_doctor_measures_what_syncs_cost_where_a_log_is_and_leaves_nothing_there() {
+    let program = filled();
+    let listed =
+        || host::Disk::open(&program.path("log")).unwrap().list(std::path::Path::new("")).unwrap().len();
+    let before = listed();
+    let measured = log(&program, &["doctor", "--json"], "");
+    assert_eq!(measured.code, 0, "{measured:?}");
+    let report = measured.json();
+    for figure in ["overwrite_p50_us", "overwrite_p99_us", "extend_p50_us", "extend_p99_us", "large_p50_us"] {
+        assert!(report[figure].is_u64(), "{figure}: {report}");
+    }
+    assert!(report["file_system"].is_string() && report["warnings"].is_array(), "{report}");
+    assert_eq!(listed(), before);
+}
+
+#[test]
 fn records_are_printed_for_people_for_scripts_and_as_they_are() {
     let program = filled();
     let shown = log(&program, &["read"], "").stdout;
