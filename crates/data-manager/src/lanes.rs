@@ -370,6 +370,12 @@ impl Inner {
         self.open < self.limits.connections_max
     }
 
+    /// The load as the window counts it. The last request that it took in may have more than was left: that is no excess, or
+    /// the window would wait for ever for it to go before it judges what it tries.
+    fn load_whole(&self) -> u32 {
+        self.load / FULL_LOAD
+    }
+
     /// The window is for those that move bytes. As long as nothing does, twice as many may be asked for as are silent already.
     fn load_max(&self) -> u32 {
         let silent = if self.moving == 0 { self.open - self.counted } else { 0 };

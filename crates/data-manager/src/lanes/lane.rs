@@ -8,7 +8,6 @@ use tokio::sync::Notify;
 
 use super::Shared;
 use crate::data_source::{SourceError, SourceErrorKind};
-use crate::usual::FULL_LOAD;
 
 /// The right to have one request open to one source. Dropping it gives it to the next in turn.
 #[derive(Debug)]
@@ -109,7 +108,7 @@ impl Lane {
         let now = self.shared.clock.monotonic();
         let mut inner = self.shared.lock();
         inner.fetched_bytes = inner.fetched_bytes.saturating_add(bytes);
-        let moving = inner.load.div_ceil(FULL_LOAD);
+        let moving = inner.load_whole();
         if inner.window.on_bytes(now, bytes, moving) {
             self.shared.grant(inner);
         }

@@ -155,6 +155,32 @@ async fn how_long_a_source_is_waited_for_is_known_from_its_first_body_on() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_larger_window_that_brings_no_more_is_left_again_although_its_last_request_overshoots() {
+    let (lanes, clock) = lanes(256);
+    let mut known = enter(&lanes, 0, false).await.unwrap();
+    clock.advance(Duration::from_millis(50));
+    known.answered();
+    known.delivered(MIB, Duration::from_millis(100));
+    drop(known);
+    // Each is two thirds of a load, so that no number of them is 8 or 16 exactly.
+    let mut open = Vec::new();
+    let mut limits = Vec::new();
+    for _ in 0..150 {
+        loop {
+            let lane = lanes.enter(turn(1), (SOURCE, MIB), false);
+            let Ok(lane) = tokio::time::timeout(Duration::from_millis(1), lane).await else { break };
+            open.push(lane.unwrap());
+        }
+        clock.advance(Duration::from_millis(10));
+        open[0].received(600_000);
+        open.remove(0);
+        limits.push(lanes.shared.lock().window.limit());
+    }
+    assert_eq!(limits.iter().max(), Some(&16), "it was tried");
+    assert_eq!(limits.last(), Some(&8), "{limits:?}");
+}
+
 /// How many requests of so many bytes the window holds, once a source is known to be waited for as long as a MiB takes.
 async fn held(bytes: u64) -> usize {
     let (lanes, clock) = lanes(256);
