@@ -45,11 +45,8 @@ def append_one_by_one(log, before):
     return code, ids_in(b"\n".join(running.lines())), running.errors
 
 
-@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
-@pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)
-def test_a_call_that_fails_loses_nothing_that_was_printed_and_the_log_goes_on(
-    binary, place, strace, dice, parameters, error
-):
+def fail_calls(binary, place, strace, dice, parameters, error, times):
+    """Fails a choice of calls, each as many times as `times` says behind its number, and returns how many failures were told."""
     log = LogProgram(binary, place / "log")
 
     def append(call, when):
@@ -62,9 +59,8 @@ def test_a_call_that_fails_loses_nothing_that_was_printed_and_the_log_goes_on(
     assert append("fsync", 60000)[0] == 0
     calls, failed = calls_in((place / "trace").read_text()), 0
     assert calls["pwrite64"] > len(RECORDS) and calls["fdatasync"] >= len(RECORDS)
-    # Once, and from then on.
     numbers = [(call, number) for call, count in calls.items() for number in range(1, count + 1)]
-    cases = [(call, when) for call, number in numbers for when in (f"{number}", f"{number}+")]
+    cases = [(call, f"{number}{more}") for call, number in numbers for more in times]
     for call, when in dice.sample(cases, min(CASES, len(cases))):
         code, printed, said = append(call, when)
         what = f"{call} number {when} fails with {error}: exit {code}, {len(printed)} printed\n{said}"
@@ -81,7 +77,23 @@ def test_a_call_that_fails_loses_nothing_that_was_printed_and_the_log_goes_on(
         assert [one for one in log.check() if one["severity"] == "damage"] == [], what
         assert log.append([b"after"]) == [len(records) + 1], what
     print(f"{failed} of {min(CASES, len(cases))} failures were told, of {len(cases)} that there may be")
+    return failed
+
+
+@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
+@pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)
+def test_a_call_that_fails_loses_nothing_that_was_printed_and_the_log_goes_on(
+    binary, place, strace, dice, parameters, error
+):
+    # Once, and from then on.
+    failed = fail_calls(binary, place, strace, dice, parameters, error, ("", "+"))
     assert failed > 0, "no failure was told"
+
+
+@pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)
+def test_a_call_that_a_signal_interrupts_is_made_again(binary, place, strace, dice, parameters):
+    failed = fail_calls(binary, place, strace, dice, parameters, "EINTR", ("",))
+    assert failed == 0, "an interrupted call is no failure"
 
 
 @pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)

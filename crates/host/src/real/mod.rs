@@ -70,7 +70,7 @@ impl Real {
 impl Media for Real {
     fn create_dir(&self, path: &Path) -> io::Result<()> {
         let (parent, name) = self.beneath.parent(path)?;
-        Ok(mkdirat(parent, name, DIR_MODE)?)
+        Ok(retry_on_intr(|| mkdirat(&parent, name, DIR_MODE))?)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
@@ -101,7 +101,7 @@ impl Media for Real {
             fstat(self.beneath.root())?
         } else {
             let (parent, name) = self.beneath.parent(path)?;
-            statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?
+            retry_on_intr(|| statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW))?
         };
         let kind = kind_of(FileType::from_raw_mode(stat.st_mode));
         Ok(Stat { kind, len: u64::try_from(stat.st_size).unwrap_or(0) })
@@ -128,9 +128,11 @@ impl Media for Real {
                 rename_to_nothing((from_parent.as_fd(), from_name), (to_parent.as_fd(), to_name))
             }
             Onto::File => {
-                let stat = statat(&from_parent, from_name, AtFlags::SYMLINK_NOFOLLOW)?;
+                let stat = retry_on_intr(|| statat(&from_parent, from_name, AtFlags::SYMLINK_NOFOLLOW))?;
                 match FileType::from_raw_mode(stat.st_mode) {
-                    FileType::RegularFile => Ok(renameat(from_parent, from_name, to_parent, to_name)?),
+                    FileType::RegularFile => {
+                        Ok(retry_on_intr(|| renameat(&from_parent, from_name, &to_parent, to_name))?)
+                    }
                     FileType::Directory => Err(Errno::ISDIR.into()),
                     _ => Err(not_regular()),
                 }
@@ -140,12 +142,12 @@ impl Media for Real {
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let (parent, name) = self.beneath.parent(path)?;
-        Ok(unlinkat(parent, name, AtFlags::empty())?)
+        Ok(retry_on_intr(|| unlinkat(&parent, name, AtFlags::empty()))?)
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
         let (parent, name) = self.beneath.parent(path)?;
-        Ok(unlinkat(parent, name, AtFlags::REMOVEDIR)?)
+        Ok(retry_on_intr(|| unlinkat(&parent, name, AtFlags::REMOVEDIR))?)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
@@ -158,7 +160,7 @@ impl Media for Real {
     }
 
     fn space(&self) -> io::Result<Space> {
-        let stat = fstatvfs(self.beneath.root())?;
+        let stat = retry_on_intr(|| fstatvfs(self.beneath.root()))?;
         let bytes = |blocks: u64| blocks.saturating_mul(stat.f_frsize);
         Ok(Space { free: bytes(stat.f_bavail), total: bytes(stat.f_blocks) })
     }
@@ -172,10 +174,13 @@ impl Media for Real {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NONBLOCK | OFlags::NOCTTY;
         let fd = self.beneath.open_at(path, flags, FILE_MODE).map_err(LockError::Io)?;
         let file = regular(fd).map_err(LockError::Io)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(LockError::Held { pid: read_pid(&file) }),
-            Err(fs::TryLockError::Error(error)) => return Err(LockError::Io(error)),
+        loop {
+            match file.try_lock() {
+                Ok(()) => break,
+                Err(fs::TryLockError::WouldBlock) => return Err(LockError::Held { pid: read_pid(&file) }),
+                Err(fs::TryLockError::Error(error)) if error.kind() == ErrorKind::Interrupted => {}
+                Err(fs::TryLockError::Error(error)) => return Err(LockError::Io(error)),
+            }
         }
         // Emptied first: between the two calls a rival is told no owner rather than a dead one.
         file.set_len(0).map_err(LockError::Io)?;
@@ -224,14 +229,16 @@ fn make_root(root: &Path) -> io::Result<()> {
 }
 
 fn rename_to_nothing(from: (BorrowedFd<'_>, &Path), to: (BorrowedFd<'_>, &Path)) -> io::Result<()> {
-    match renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE) {
+    match retry_on_intr(|| renameat_with(from.0, from.1, to.0, to.1, RenameFlags::NOREPLACE)) {
         // The file system cannot refuse by itself (NFS), or the kernel is old: the lock that the directory's owner
         // holds makes it enough to ask first.
-        Err(Errno::INVAL | Errno::NOSYS) => match statat(to.0, to.1, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(_) => Err(Errno::EXIST.into()),
-            Err(Errno::NOENT) => Ok(renameat(from.0, from.1, to.0, to.1)?),
-            Err(errno) => Err(errno.into()),
-        },
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            match retry_on_intr(|| statat(to.0, to.1, AtFlags::SYMLINK_NOFOLLOW)) {
+                Ok(_) => Err(Errno::EXIST.into()),
+                Err(Errno::NOENT) => Ok(retry_on_intr(|| renameat(from.0, from.1, to.0, to.1))?),
+                Err(errno) => Err(errno.into()),
+            }
+        }
         renamed => Ok(renamed?),
     }
 }
