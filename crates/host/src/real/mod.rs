@@ -22,6 +22,7 @@ use rustix::fs::{
     renameat, renameat_with, statat, syncfs, unlinkat,
 };
 use rustix::io::{Errno, retry_on_intr};
+use rustix::process::{Pid, test_kill_process};
 
 use beneath::Beneath;
 use file::{RealFile, regular};
@@ -177,7 +178,7 @@ impl Media for Real {
         loop {
             match file.try_lock() {
                 Ok(()) => break,
-                Err(fs::TryLockError::WouldBlock) => return Err(LockError::Held { pid: read_pid(&file) }),
+                Err(fs::TryLockError::WouldBlock) => return Err(LockError::Held { pid: owner(&file) }),
                 Err(fs::TryLockError::Error(error)) if error.kind() == ErrorKind::Interrupted => {}
                 Err(fs::TryLockError::Error(error)) => return Err(LockError::Io(error)),
             }
@@ -251,8 +252,11 @@ fn kind_of(file_type: FileType) -> Kind {
     }
 }
 
-fn read_pid(file: &fs::File) -> Option<u32> {
+/// Who holds a lock, unless that is not written yet: what is there then is a dead one's.
+fn owner(file: &fs::File) -> Option<u32> {
     let mut bytes = [0; PID_BYTES_MAX];
     let read = file.read_at(&mut bytes, 0).ok()?;
-    std::str::from_utf8(bytes.get(..read)?).ok()?.trim_end().parse().ok()
+    let pid: u32 = std::str::from_utf8(bytes.get(..read)?).ok()?.trim_end().parse().ok()?;
+    let is_dead = test_kill_process(Pid::from_raw(i32::try_from(pid).ok()?)?) == Err(Errno::SRCH);
+    (!is_dead).then_some(pid)
 }

@@ -191,6 +191,19 @@ fn a_dead_owner_leaves_nothing_of_its_longer_number() {
 }
 
 #[test]
+fn a_lock_names_no_owner_that_is_dead() {
+    let root = tempfile::tempdir().unwrap();
+    let disk = Disk::open(root.path()).unwrap();
+    let mut dead = Command::new("true").spawn().unwrap();
+    dead.wait().unwrap();
+    // As between the two calls of a new owner: it has the lock, and the file is the last one's.
+    let lock = disk.lock(path("LOCK")).unwrap();
+    fs::write(root.path().join("LOCK"), format!("{}\n", dead.id())).unwrap();
+    assert!(matches!(disk.lock(path("LOCK")), Err(LockError::Held { pid: None })));
+    drop(lock);
+}
+
+#[test]
 fn a_lock_file_with_rubbish_names_nobody() {
     let root = tempfile::tempdir().unwrap();
     let disk = Disk::open(root.path()).unwrap();
