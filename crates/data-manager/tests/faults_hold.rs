@@ -102,10 +102,13 @@ fn the_urgent_come_first_and_then_the_short() {
     hold.download_chunk(busy.chunk(&world.origin, Said::Size)).unwrap();
     world.runtime.block_on(world.origin.wait_for_requests(1));
     let mut watch = hold.watch();
-    for each in &stock {
+    // In one call, so that none has waited longer than others, which counts too.
+    let asked = stock.iter().chain([&busy]).map(|each| {
         let priority = Priority(if each.number == 5 { 10 } else { 0 });
-        hold.download_with(each.chunk(&world.origin, Said::Size), priority).unwrap();
-    }
+        (each.chunk(&world.origin, Said::Size), priority)
+    });
+    let chunks = asked.collect();
+    hold.apply(Assignment { id: "all".to_string(), chunks, drop: Dropping::Now }).unwrap();
     let mut order = Vec::new();
     expect_event(&mut watch, "all started", |event| {
         if let Event::Started(id) = event {
