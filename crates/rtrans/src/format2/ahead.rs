@@ -49,15 +49,15 @@ pub(crate) fn written_upto(tail: Option<Tail>, (number, len): (u64, u64), is_las
     }
 }
 
-/// In how many parts so many bytes are gone through.
-pub(crate) fn parts_of(bytes: u64) -> u64 {
+/// In how many parts so many bytes are gone through. How many `cores` there are is asked for where it matters.
+pub(crate) fn parts_of(bytes: u64, cores: impl FnOnce() -> u64) -> u64 {
     let parts = (bytes / PART_BYTES_MIN).min(PARTS_MAX);
-    // How many cores there are is asked for where it matters.
-    if parts < 2 {
-        1
-    } else {
-        thread::available_parallelism().map_or(1, |cores| parts.min(cores.get() as u64))
-    }
+    if parts < 2 { 1 } else { parts.min(cores()).max(1) }
+}
+
+/// How many cores this process may use.
+pub(crate) fn cores() -> u64 {
+    thread::available_parallelism().map_or(1, |cores| cores.get() as u64)
 }
 
 /// Hands a walk through a file to `walk`, and meanwhile has threads verify the later ones of `parts` equal parts of what

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use host::{Disk, Kind};
 
-use super::ahead::{parts_of, walk_in_parts, written_upto};
+use super::ahead::{cores, parts_of, walk_in_parts, written_upto};
 use super::segment::{Head, Segment, data_path, look_at_head};
 use super::segment_head::SegmentHead;
 use super::shelf::{Slot, in_line};
@@ -219,7 +219,7 @@ impl Reading<'_> {
         let segment = Segment::growing(self.disk, *head, self.parameters)?;
         let upto = written_upto(self.tail, (segment.head.number, segment.map.len()), later.is_empty());
         let parts = match self.threads {
-            Threads::Own => parts_of(upto),
+            Threads::Own => parts_of(upto, cores),
             Threads::None => 1,
         };
         let end = walk_in_parts(&segment, upto, parts, |walk| self.walk_through(&segment, walk, later))?;

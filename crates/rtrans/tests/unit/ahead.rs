@@ -115,13 +115,15 @@ fn what_others_found_counts_in_its_own_place_only() {
 
 #[test]
 fn only_what_is_worth_a_thread_is_gone_through_by_several_and_by_no_more_than_there_are_cores() {
-    let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
     for (mebibytes, wanted) in
         [(0, 1), (1, 1), (2, 1), (3, 1), (4, 2), (5, 2), (6, 3), (8, 4), (9, 4), (1 << 40, 4)]
     {
-        assert_eq!(parts_of(mebibytes << 20), wanted.min(cores).max(1), "{mebibytes} MiB");
+        for cores in [0, 1, 2, 3, 64] {
+            let parts = parts_of(mebibytes << 20, || cores);
+            assert_eq!(parts, wanted.min(cores).max(1), "{mebibytes} MiB, {cores} cores");
+        }
     }
-    assert_eq!(parts_of((4 << 20) - 1), 1);
+    assert_eq!(parts_of((4 << 20) - 1, || 64), 1);
 }
 
 #[test]
