@@ -19,35 +19,6 @@ fn calls_of(scene: &[Op], need_compress: u16) -> u64 {
     world.sim.calls()
 }
 
-/// Runs a scene until the machine turns off.
-fn run_until_off(world: &mut World, scene: &[Op], call: u64) {
-    world.sim.crash_at(call);
-    if world.open().is_err() {
-        return;
-    }
-    for op in scene {
-        // A scene that closes opens again in the middle of a call: there, too, the machine may turn off.
-        if matches!(op, Op::Close) {
-            let log = world.log.clone().unwrap();
-            world.end();
-            if log.close().is_err() {
-                return;
-            }
-            world.oracle.settle();
-            if world.open().is_err() {
-                return;
-            }
-        } else if world.apply(op).is_err() {
-            return;
-        }
-        if world.sim.calls() >= call {
-            // Chores fail silently; what follows is done by a dead machine.
-            return;
-        }
-    }
-    world.end();
-}
-
 fn go_on(world: &mut World) {
     for op in [
         Op::Append { level: Level::Disk, bytes: 100 },
@@ -68,7 +39,7 @@ fn sweep(number: usize, need_compress: u16) {
             let mut world = World::new(seed * 1_000 + call, small(need_compress));
             let what = format!("scene {name:?}, seed {seed}, power cut at call {call} of {calls}");
             world.watched(&what, |world| {
-                run_until_off(world, &scene, call);
+                world.run_until_off(&scene, call);
                 recover_twice(world, seed * 7_919 + call);
             });
         }
@@ -97,7 +68,7 @@ fn kill_in_recoveries(number: usize, cuts: usize) {
             let mut world = World::new(call, small(0));
             let what = format!("scene {name:?}, cut at call {call}, killed at call {within} of the start");
             let is_over = world.watched(&what, |world| {
-                run_until_off(world, &scene, call);
+                world.run_until_off(&scene, call);
                 world.sim.crash();
                 world.end();
                 let killed_at = world.sim.calls() + within;

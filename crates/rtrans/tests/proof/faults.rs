@@ -121,23 +121,7 @@ fn a_process_without_file_handles_loses_nothing_that_was_acknowledged() {
 /// Runs a scene until the power is cut at a call of it, and turns the machine on again.
 fn cut_at(scene: &[Op], call: u64) -> World {
     let mut world = World::new(call, small(0));
-    world.sim.crash_at(call);
-    if world.open().is_ok() {
-        for op in scene {
-            let Some(log) = world.log.clone() else { break };
-            let done = if matches!(op, Op::Close) {
-                world.end();
-                let closed = log.close();
-                closed.is_ok().then(|| world.oracle.settle());
-                closed.and_then(|()| world.open())
-            } else {
-                world.apply(op)
-            };
-            if done.is_err() || world.sim.calls() >= call {
-                break;
-            }
-        }
-    }
+    world.run_until_off(scene, call);
     world.sim.crash();
     world.end();
     world

@@ -166,6 +166,35 @@ impl World {
         ((number % 5) as u32, row)
     }
 
+    /// Opens the log and runs a scene until the machine turns off at a call of it.
+    pub(crate) fn run_until_off(&mut self, scene: &[Op], call: u64) {
+        self.sim.crash_at(call);
+        if self.open().is_err() {
+            return;
+        }
+        for op in scene {
+            // A scene that closes opens again in the middle of a call: there, too, the machine may turn off.
+            if matches!(op, Op::Close) {
+                let log = self.log.clone().unwrap();
+                self.end();
+                if log.close().is_err() {
+                    return;
+                }
+                self.oracle.settle();
+                if self.open().is_err() {
+                    return;
+                }
+            } else if self.apply(op).is_err() {
+                return;
+            }
+            if self.sim.calls() >= call {
+                // Chores fail silently; what follows is done by a dead machine.
+                return;
+            }
+        }
+        self.end();
+    }
+
     /// Does one call, and compares what comes of it. An error is returned when the oracle allows for it.
     pub(crate) fn apply(&mut self, op: &Op) -> Result<(), Error> {
         if self.is_poisoned {
