@@ -220,6 +220,7 @@ fn an_import_that_was_cut_off_is_not_gone_on_with_from_another_log() {
         let refused = to(&["import", "log"], "");
         assert!(refused.code == 2 && refused.stderr.contains("/logs/other"), "{records:?}: {refused:?}");
         assert!(refused.stderr.contains("truncate --after 0"), "{refused:?}");
+        assert!(refused.stderr.contains("remove the file importing"), "{refused:?}");
         assert_eq!(to(&["read", "-o", "raw"], "").stdout, before, "{records:?}");
         assert_eq!(to(&["truncate", "--after", "0"], "").code, 0);
         assert_eq!(to(&["import", "log"], "").code, 0);

@@ -110,8 +110,9 @@ fn of_import(error: Error, mark: &Mark) -> Failure {
             mark.from, mark.after
         ))
         .hint(format!(
-            "name that log to go on with it, or take back what is behind record {0}: `loghold log truncate --after {0}`",
-            mark.after
+            "name that log to go on with it, or take back what is behind record {0}: `loghold log truncate --after {0}`; where those records are to stay, remove the file {file} in the log's directory",
+            mark.after,
+            file = mark::FILE
         )),
         other => other.into(),
     }

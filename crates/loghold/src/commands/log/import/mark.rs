@@ -9,7 +9,7 @@ use host::Disk;
 use crate::exit::{Failure, Outcome};
 
 /// Where it lies, in the directory of the log that is written.
-const FILE: &str = "importing";
+pub(super) const FILE: &str = "importing";
 
 /// A path and a number take less.
 const BYTES_MAX: u64 = 64 << 10;
