@@ -11,7 +11,7 @@ usage: cargo xtask COMMAND
         --skip-external  the same, and only when what they need is missing
         --no-install     install nothing; say what is missing
   tidy  the rules of STYLE.md that a program can check
-  prove the proofs of the log for longer: more seeds and steps, every bit of every file; about half an hour
+  prove the proofs of the log for longer: more seeds and steps, every bit of every file; about an hour
   bench NAME [ARGUMENT...]
         the benches of bench/, `hold`, `log` or `joint`, in release mode; everything after `bench` is passed on";
 
