@@ -19,7 +19,7 @@ use crate::data_chunk::{BlockRange, ChunkId, DataChunk, DataChunkRef, DatasetId,
 use crate::data_source::DataSource;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Watch;
-use crate::file_spec::checked_chunk;
+use crate::file_spec::{CheckedChunk, checked_chunk};
 use crate::io_task::Target;
 use crate::job::Shared;
 use crate::lanes::Lanes;
@@ -58,7 +58,7 @@ pub trait DataManager: Send + Sync {
     /// Asks for a chunk; it is downloaded in the background.
     ///
     /// # Errors
-    /// `Invalid` for a bad descriptor, `Conflict` for an id that is known with other content, `Closed`.
+    /// `Invalid` for a bad descriptor or one with a URL that no source serves, `Conflict` for an id that is known with other content, `Closed`.
     fn download_chunk(&self, chunk: DataChunk) -> Result<()>;
 
     /// The ids of all chunks that are available.
@@ -197,7 +197,8 @@ impl DataManagerImpl {
     /// used from then on.
     ///
     /// # Errors
-    /// `Invalid` for a bad descriptor, `Conflict` for an id that is known with other content, `Closed`.
+    /// `Invalid` for a bad descriptor or one with a URL that no source serves, `Conflict` for an id that is known with other
+    /// content, `Closed`.
     pub fn download_chunk(&self, chunk: DataChunk) -> Result<()> {
         self.download_with(chunk, Priority::default())
     }
@@ -208,8 +209,25 @@ impl DataManagerImpl {
     /// As [`DataManagerImpl::download_chunk`].
     pub fn download_with(&self, chunk: DataChunk, priority: Priority) -> Result<()> {
         self.check_open()?;
-        let chunk = Arc::new(checked_chunk(chunk)?);
+        let chunk = self.checked(chunk)?;
         self.inner.catalogue.want(Wanted { chunk, priority })
+    }
+
+    /// Whether [`DataManagerImpl::download_chunk`] would take a descriptor, without asking for it: for who takes many, and
+    /// all or none.
+    ///
+    /// # Errors
+    /// `Invalid`, as of [`DataManagerImpl::download_chunk`].
+    pub fn check_chunk(&self, chunk: DataChunk) -> Result<()> {
+        self.checked(chunk).map(drop)
+    }
+
+    /// What every descriptor goes through that is asked for. One that was accepted before, and is fetched anew after damage,
+    /// does not: where its source is gone since, it fails and says so, and keeps no hold from starting.
+    fn checked(&self, chunk: DataChunk) -> Result<Arc<CheckedChunk>> {
+        let chunk = checked_chunk(chunk)?;
+        self.inner.shared.check_served(&chunk)?;
+        Ok(Arc::new(chunk))
     }
 
     /// Hides a chunk at once, stops its download within milliseconds, and removes its files when the last pin is
@@ -230,7 +248,7 @@ impl DataManagerImpl {
         let Assignment { id, chunks, drop } = assignment;
         let mut wanted: BTreeMap<ChunkId, Wanted> = BTreeMap::new();
         for (chunk, priority) in chunks {
-            let chunk = Arc::new(checked_chunk(chunk)?);
+            let chunk = self.checked(chunk)?;
             let chunk_id = chunk.id;
             let each = Wanted { chunk: Arc::clone(&chunk), priority };
             if wanted.insert(chunk_id, each).is_some_and(|other| other.chunk != chunk) {

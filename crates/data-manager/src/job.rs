@@ -13,8 +13,11 @@ use url::Url;
 use crate::bandwidth::Bandwidth;
 use crate::cancel::Cancel;
 use crate::data_catalogue::{DataCatalogue, Turn, UNKNOWN_BYTES, Wanted};
+use crate::data_chunk::hex_id;
 use crate::data_source::{FetchRequest, Validator};
 use crate::download_error::{DownloadError, DownloadErrorKind};
+use crate::error::{Error, ErrorKind};
+use crate::file_name::shown;
 use crate::file_spec::{CheckedChunk, FileSpec};
 use crate::lanes::{Lanes, source_of};
 use crate::options::Mirror;
@@ -324,6 +327,20 @@ impl Shared {
             }
         }
         places
+    }
+
+    /// Refuses a chunk with a file that no source serves, neither at its own URL nor at a mirror.
+    pub(crate) fn check_served(&self, chunk: &CheckedChunk) -> Result<(), Error> {
+        for file in &chunk.files {
+            let is_served = |url: &Url| self.sources.serves(url);
+            if !is_served(&file.url) && !self.places(file).iter().any(is_served) {
+                let error = self.sources.get(&file.url).map(drop).err();
+                let reason = error.map_or_else(String::new, |error| error.message);
+                let message = format!("chunk {}: file {}: {reason}", hex_id(&chunk.id), shown(&file.name));
+                return Err(Error::new(ErrorKind::Invalid, message));
+            }
+        }
+        Ok(())
     }
 
     /// Those of some places whose sources are not shunned; all of them when all are.

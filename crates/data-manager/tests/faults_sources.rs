@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use data_manager::assignment::{Assignment, Priority};
 use data_manager::data_chunk::DataChunkRef;
 use data_manager::data_manager::{DataManagerImpl, Parts};
 use data_manager::data_source::DataSource;
@@ -17,6 +18,7 @@ use data_manager::event::Event;
 use data_manager::options::{Mirror, Network};
 use data_manager::sources::FileSource;
 use data_manager::status::FailureKind;
+use data_manager::verify::Verify;
 use fixture::{PATIENCE, Said, Stock, World, assert_nothing_wrong, expect_event, first_outcomes, stocked};
 use origin::{Fault, Plan, RetryAfter, Site};
 
@@ -248,9 +250,6 @@ fn places_that_must_not_be_called_are_not_called_and_not_tried_again() {
         (world.origin.url("a"), "loopback"),
         ("http://2130706433/a".to_string(), "loopback"),
         ("http://[::ffff:169.254.169.254]/a".to_string(), "link-local"),
-        ("gopher://host/a".to_string(), "no source serves"),
-        ("file:///etc/hosts".to_string(), "files of this machine are not read"),
-        ("/etc/hosts".to_string(), "files of this machine are not read"),
     ] {
         let mut watch = hold.watch();
         let mut chunk = stock.chunk(&world.origin, Said::Nothing);
@@ -268,6 +267,77 @@ fn places_that_must_not_be_called_are_not_called_and_not_tried_again() {
 }
 
 #[test]
+fn a_scheme_that_no_source_serves_is_refused_at_once_with_those_that_are() {
+    let stock = one();
+    let world = stocked(std::slice::from_ref(&stock));
+    let mut options = world.options();
+    options.mirrors =
+        vec![Mirror { prefix: "dataset://host/".to_string(), others: vec![world.origin.url("")] }];
+    let hold = DataManagerImpl::open_with(options, Parts::default()).unwrap();
+    let chunk_at = |place: &str| {
+        let mut chunk = stock.chunk(&world.origin, Said::Nothing);
+        chunk.files = [("a.parquet".to_string(), place.to_string())].into();
+        chunk
+    };
+    for (place, words) in [
+        (
+            "gopher://user:secret@host/a?key=secret",
+            "gopher://host/a: no source serves the scheme \"gopher\"; known are ",
+        ),
+        ("htps://host/a", "(did you mean \"https\"?); known are "),
+        ("htps://host/a", "http, https"),
+        ("htps://host/a", "Parts::sources"),
+        ("htps://host/a", "file \"a.parquet\""),
+        ("dataset://other/a", "no source serves the scheme \"dataset\""),
+        ("file:///etc/hosts", "files of this machine are not read"),
+        ("/etc/hosts", "files of this machine are not read"),
+    ] {
+        let chunks = vec![(chunk_at(place), Priority::default())];
+        let assignment = Assignment { id: "all".to_string(), chunks, ..Assignment::default() };
+        let checked = hold.check_chunk(chunk_at(place));
+        for refused in [hold.download_chunk(chunk_at(place)), hold.apply(assignment), checked] {
+            let error = refused.expect_err(place);
+            let said = error.to_string();
+            assert_eq!(error.kind(), ErrorKind::Invalid, "{said}");
+            assert!(said.contains(words) && !said.contains("secret"), "{place}: {said}");
+        }
+    }
+    assert!(hold.statuses().is_empty() && hold.applied().is_none());
+    // A name of one's own that a mirror stands behind is served.
+    hold.download_chunk(chunk_at(&format!("dataset://host/{}", stock.path(0)))).unwrap();
+    hold.wait_chunk(stock.id(), PATIENCE).unwrap();
+}
+
+#[test]
+fn a_damaged_chunk_whose_source_is_not_there_any_more_stops_no_start_and_says_why() {
+    let stock = one();
+    let world = stocked(std::slice::from_ref(&stock));
+    let file = world.path().join("a.parquet");
+    std::fs::write(&file, stock.bytes(0)).unwrap();
+    let mut chunk = stock.chunk(&world.origin, Said::Nothing);
+    chunk.files = [("a.parquet".to_string(), file.to_str().unwrap().to_string())].into();
+    let source: Arc<dyn DataSource> = Arc::new(FileSource);
+    let parts = Parts { sources: vec![("file".to_string(), source)], ..Parts::default() };
+    let hold = DataManagerImpl::open_with(world.options(), parts).unwrap();
+    hold.download_chunk(chunk.clone()).unwrap();
+    let path = hold.wait_chunk(stock.id(), PATIENCE).unwrap().path().join("a.parquet");
+    hold.close();
+    drop(hold);
+    let mut bytes = stock.bytes(0);
+    bytes[0] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+
+    let hold = world.open();
+    let mut watch = hold.watch();
+    let verified = hold.verify(Verify::default()).unwrap().wait().unwrap();
+    assert_eq!(verified.damaged.len(), 1, "{verified:?}");
+    expect_event(&mut watch, "the failure", |event| matches!(event, Event::Failed { next_try: None, .. }));
+    let why = hold.why(chunk.dataset_id, chunk.block_range.start);
+    let said = why[0].last_error.clone().unwrap_or_default();
+    assert!(said.contains("files of this machine are not read"), "{said}");
+}
+
+#[test]
 fn a_file_of_this_machine_is_read_only_where_its_source_is_registered_whatever_the_network() {
     let stock = one();
     let world = stocked(std::slice::from_ref(&stock));
@@ -277,10 +347,8 @@ fn a_file_of_this_machine_is_read_only_where_its_source_is_registered_whatever_t
     chunk.files = [("a.parquet".to_string(), file.to_str().unwrap().to_string())].into();
     // Private addresses are allowed here, and files are not for that.
     let hold = world.open();
-    let mut watch = hold.watch();
-    hold.download_chunk(chunk.clone()).unwrap();
-    let outcomes = first_outcomes(&mut watch, &[stock.id()]);
-    assert!(matches!(outcomes.last(), Some(Event::Failed { next_try: None, .. })), "{outcomes:?}");
+    let refused = hold.download_chunk(chunk.clone()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Invalid, "{refused}");
     hold.close();
     drop(hold);
     let source: Arc<dyn DataSource> = Arc::new(FileSource);

@@ -7,6 +7,7 @@ mod client;
 mod file;
 mod http;
 mod listing;
+mod near;
 #[cfg(feature = "object-store")]
 mod object;
 
@@ -18,6 +19,7 @@ use url::Url;
 
 pub use self::file::FileSource;
 pub use self::http::HttpSource;
+use self::near::near_scheme;
 #[cfg(feature = "object-store")]
 pub use self::object::ObjectSource;
 use crate::data_source::{DataSource, SourceError, SourceErrorKind, redacted};
@@ -63,6 +65,11 @@ impl Sources {
         self.by_scheme.insert(scheme.to_ascii_lowercase(), source);
     }
 
+    /// Whether there is a source for a URL.
+    pub fn serves(&self, url: &Url) -> bool {
+        self.by_scheme.contains_key(url.scheme())
+    }
+
     /// The source that serves a URL.
     ///
     /// # Errors
@@ -74,8 +81,15 @@ impl Sources {
                  them by registering sources::FileSource in Parts::sources (--allow-files)"
                     .to_string()
             } else {
-                let known = self.by_scheme.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-                format!("no source serves the scheme {:?}; known are {known}", url.scheme())
+                let known: Vec<&str> = self.by_scheme.keys().map(String::as_str).collect();
+                let near = near_scheme(url.scheme(), &known);
+                let near = near.map_or(String::new(), |near| format!(" (did you mean {near:?}?)"));
+                format!(
+                    "no source serves the scheme {:?}{near}; known are {}: correct the URL, or register a source for the \
+                     scheme in Parts::sources",
+                    url.scheme(),
+                    known.join(", ")
+                )
             };
             SourceError::new(SourceErrorKind::Refused, format!("{}: {why}", redacted(url)))
         })

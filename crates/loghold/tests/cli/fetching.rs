@@ -50,7 +50,7 @@ fn a_file_of_this_machine_is_refused_unless_files_are_allowed() {
     let file = program.write("secret", "of mine");
     let wanted = descriptor(1, 0, 10, file.to_str().unwrap());
     let run = program.run_with(&["chunk", "get", "-", "--allow-private"], &wanted);
-    assert_eq!(run.code, 6, "{run:?}");
+    assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:?}");
     assert!(run.stderr.contains("--allow-files"), "{}", run.stderr);
     assert_eq!(program.run_with(&["chunk", "get", "-", "--allow-files"], &wanted).code, 0);
 }
@@ -183,12 +183,15 @@ fn wrong_descriptors_are_refused_before_anything_is_fetched() {
         (good.replace("blocks.parquet", "../blocks.parquet"), "a file name is"),
         (good.replace("\"end\":10", "\"end\":11"), "was given before with other content"),
         (descriptor(2, 0, 10, &format!("{}#sha1=00", served.url("one"))), "sha1"),
+        (descriptor(2, 0, 10, "htps://data.example/one"), "did you mean \"https\"?"),
+        (descriptor(2, 0, 10, "/etc/hosts"), "--allow-files"),
     ] {
         let run = get(&program, &[], &[good.clone(), bad]);
         assert_eq!(run.code, 2, "{run:?}");
         assert!(run.stderr.contains(words), "{words}: {}", run.stderr);
         assert_eq!(run.stdout, "");
     }
+    assert!(served.origin.log().is_empty(), "nothing was asked for");
     let nothing = get(&program, &[], &[]);
     assert_eq!(nothing.code, 2, "{nothing:?}");
 }

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use data_manager::assignment::Priority;
 use data_manager::data_chunk::hex_id;
 use data_manager::data_manager::DataManagerImpl;
+use data_manager::error::Error;
 
 use crate::args::GetArguments;
 use crate::commands::chunk::Context;
@@ -85,17 +86,24 @@ fn read_descriptors(arguments: &GetArguments) -> Outcome<Vec<Descriptor>> {
 }
 
 fn ask(hold: &DataManagerImpl, descriptors: &[Descriptor]) -> Outcome<()> {
+    // All are looked at before the first is begun.
     for descriptor in descriptors {
-        hold.download_with(descriptor.chunk(), Priority(descriptor.priority)).map_err(|error| {
-            let failure = Failure::from(error);
-            let id = hex_id(&descriptor.id);
-            if failure.message.contains(&id) {
-                return failure;
-            }
-            Failure { message: format!("chunk {id}: {}", failure.message), ..failure }
-        })?;
+        hold.check_chunk(descriptor.chunk()).map_err(|error| refused(descriptor, error))?;
+    }
+    for descriptor in descriptors {
+        hold.download_with(descriptor.chunk(), Priority(descriptor.priority))
+            .map_err(|error| refused(descriptor, error))?;
     }
     Ok(())
+}
+
+fn refused(descriptor: &Descriptor, error: Error) -> Failure {
+    let failure = Failure::from(error);
+    let id = hex_id(&descriptor.id);
+    if failure.message.contains(&id) {
+        return failure;
+    }
+    Failure { message: format!("chunk {id}: {}", failure.message), ..failure }
 }
 
 /// The exit code, and the words for what is not done.
