@@ -37,6 +37,7 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 
 pub(crate) use self::disks::{Disks, Room};
 pub(crate) use self::effects::{Action, Effects, Intent};
+use self::entry::{Actual, Entry};
 pub(crate) use self::entry::{End, Wanted};
 use self::goal::Goal;
 pub(crate) use self::leases::{LeaseChange, LeaseWork, Loaded, Moment};
@@ -373,6 +374,13 @@ impl DataCatalogue {
     pub(crate) fn is_known(&self, id: &ChunkId) -> bool {
         let state = self.lock();
         state.roster.get(id).is_some() || state.entries.contains_key(id)
+    }
+
+    /// Whether a chunk would have to be fetched to be here: it is not, nor hidden only.
+    pub(crate) fn needs_source(&self, id: &ChunkId) -> bool {
+        let state = self.lock();
+        let is_hidden = |entry: &Entry| matches!(entry.actual, Actual::Retired { end: End::Removed, .. });
+        state.roster.get(id).is_none() && !state.entries.get(id).is_some_and(is_hidden)
     }
 
     // ---- the loop ----

@@ -223,11 +223,14 @@ impl DataManagerImpl {
     }
 
     /// What every descriptor goes through that is asked for. One that was accepted before, and is fetched anew after damage,
-    /// does not: where its source is gone since, it fails and says so, and keeps no hold from starting.
+    /// does not: where its source is gone since, it fails and says so, and keeps no hold from starting. What is here needs no
+    /// source.
     fn checked(&self, chunk: DataChunk) -> Result<Arc<CheckedChunk>> {
         let chunk = checked_chunk(chunk)?;
-        self.inner.shared.check_served(&chunk)?;
-        Ok(Arc::new(chunk))
+        match self.inner.shared.check_served(&chunk) {
+            Err(error) if self.inner.catalogue.needs_source(&chunk.id) => Err(error),
+            _ => Ok(Arc::new(chunk)),
+        }
     }
 
     /// Hides a chunk at once, stops its download within milliseconds, and removes its files when the last pin is

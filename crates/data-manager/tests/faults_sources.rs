@@ -305,7 +305,16 @@ fn a_scheme_that_no_source_serves_is_refused_at_once_with_those_that_are() {
     assert!(hold.statuses().is_empty() && hold.applied().is_none());
     // A name of one's own that a mirror stands behind is served.
     hold.download_chunk(chunk_at(&format!("dataset://host/{}", stock.path(0)))).unwrap();
+    let pin = hold.wait_chunk(stock.id(), PATIENCE).unwrap();
+    // And what is here needs no source, be it hidden only.
+    hold.download_chunk(chunk_at("gopher://host/a")).unwrap();
+    hold.delete_chunk(stock.id());
+    hold.download_chunk(chunk_at("gopher://host/a")).unwrap();
     hold.wait_chunk(stock.id(), PATIENCE).unwrap();
+    hold.delete_chunk(stock.id());
+    drop(pin);
+    hold.wait_gone(stock.id(), PATIENCE).unwrap();
+    hold.download_chunk(chunk_at("gopher://host/a")).unwrap_err();
 }
 
 #[test]
