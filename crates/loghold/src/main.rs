@@ -16,6 +16,7 @@ mod logs;
 mod mirror;
 mod notes;
 mod output;
+mod path_report;
 mod progress;
 mod quantity;
 mod record_range;

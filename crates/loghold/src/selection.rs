@@ -17,6 +17,7 @@ use crate::commands::chunk::absent::dataset_is_absent;
 use crate::commands::chunk::report::BlocksReport;
 use crate::dataset::Dataset;
 use crate::exit::{Exit, Failure, Outcome};
+use crate::path_report::PathReport;
 use crate::suggestion::nearest;
 
 /// What is asked for.
@@ -32,13 +33,14 @@ pub(crate) struct Question<'a> {
 /// One file. Its fields are an interface.
 #[derive(Debug, Serialize)]
 pub(crate) struct FileReport {
-    pub(crate) path: String,
+    #[serde(flatten)]
+    pub(crate) path: PathReport,
     pub(crate) name: String,
     pub(crate) chunk: String,
     pub(crate) block_range: BlocksReport,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lease: Option<String>,
-    /// The path as the system knows it; `path` is made readable.
+    /// The path as the system knows it.
     #[serde(skip)]
     pub(crate) exact_path: PathBuf,
 }
@@ -158,7 +160,7 @@ pub(crate) fn lease_named(hold: &DataManagerImpl, name: &str) -> Outcome<LeaseSt
 fn report(chunk: &ChunkRef, name: &str) -> FileReport {
     let exact_path = chunk.path().join(name);
     FileReport {
-        path: exact_path.display().to_string(),
+        path: PathReport::new(&exact_path),
         name: name.to_string(),
         chunk: hex_id(&chunk.id()),
         block_range: BlocksReport::from(&chunk.block_range()),

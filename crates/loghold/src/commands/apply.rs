@@ -21,6 +21,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::hindrances::{Hindrances, Stuck};
 use crate::notes::Notes;
 use crate::output::Stream;
+use crate::path_report::PathReport;
 use crate::progress::{Overall, Progress};
 use crate::quantity::counted;
 use crate::runtime::runtime;
@@ -43,7 +44,8 @@ struct Arrived {
     dataset: String,
     block_range: BlocksReport,
     sequence: u64,
-    path: String,
+    #[serde(flatten)]
+    path: PathReport,
 }
 
 pub(crate) fn run(arguments: &ApplyArguments, settings: &Settings) -> Outcome<Exit> {
@@ -286,7 +288,7 @@ impl Applying<'_> {
             dataset: manifest.dataset,
             block_range: BlocksReport::from(&pin.block_range()),
             sequence: manifest.sequence,
-            path: pin.path().display().to_string(),
+            path: PathReport::new(pin.path()),
         };
         let line = format!("{}  {}", arrived.id, show_block_range(&pin.block_range()));
         let out = &mut self.out;

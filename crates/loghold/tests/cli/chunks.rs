@@ -4,12 +4,14 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use origin::{Fault, Plan};
 use serde_json::Value;
 
 use crate::program::{
-    Program, Run, Served, damage, descriptor, ended, id_of, names_in, read, remove, remove_all, send_signal,
+    Program, Run, Served, damage, descriptor, ended, id_of, names_in, read, remove, remove_all, rename,
+    send_signal,
 };
 
 fn states(run: &Run) -> Vec<(String, String)> {
@@ -49,7 +51,7 @@ fn a_block_is_found_with_its_path_and_id() {
     assert_eq!(run.code, 0, "{run:?}");
     let (path, id) = run.stdout.trim_end().split_once("  ").unwrap();
     assert_eq!(id, id_of(2));
-    assert_eq!(read(&std::path::Path::new(path).join("blocks.parquet")), [2; 1_000]);
+    assert_eq!(read(&Path::new(path).join("blocks.parquet")), [2; 1_000]);
     let json = program.run(&["chunk", "find", "trial", "19", "--json"]).json();
     assert_eq!(json[0]["path"], path);
     assert_eq!(json[0]["block_range"]["end"], 20);
@@ -210,7 +212,7 @@ fn paths_are_printed_byte_for_byte() {
     ] {
         let printed = run(arguments);
         let path = OsStr::from_bytes(printed.strip_suffix(end).expect("ends as it should"));
-        assert!(std::path::Path::new(path).is_dir(), "{arguments:?}: {printed:?}");
+        assert!(Path::new(path).is_dir(), "{arguments:?}: {printed:?}");
     }
 }
 
@@ -361,4 +363,34 @@ fn a_verification_says_how_far_it_is() {
     assert!(run.stderr.contains("of 1 chunks, ") && run.stderr.contains("B/s"), "{}", run.stderr);
     let quiet = program.run(&["chunk", "verify", "-q"]);
     assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
+}
+
+#[test]
+fn a_path_that_is_not_utf_8_is_null_in_json_and_exact_in_a_url() {
+    let program = Program::with_three_chunks();
+    let dir = program.path("").join(OsStr::from_bytes(b"data \xff"));
+    rename(&program.path("data"), &dir);
+    let run = |words: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_loghold"));
+        let output = command.args(words).env("LOGHOLD_DATA_DIR", &dir).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        output.stdout
+    };
+    for words in [
+        &["files", "trial", "--blocks", "0..10", "--json"][..],
+        &["chunk", "find", "trial", "0", "--json"],
+        &["chunk", "ls", "--state", "ready", "--json"],
+        &["chunk", "why", "trial", "0", "--json"],
+        &["with", "trial", "0..10", "--", "sh", "-c", "cat \"$LOGHOLD_FILES_JSON\""],
+    ] {
+        let json: Value = serde_json::from_slice(&run(words)).unwrap();
+        assert!(json[0]["path"].is_null(), "{words:?}: {json}");
+        let url = json[0]["path_url"].as_str().unwrap();
+        assert!(url.starts_with("file:///") && url.contains("/data%20%FF/dataset_id=0x"), "{words:?}: {url}");
+    }
+    let plain = run(&["files", "trial", "--blocks", "0..10"]);
+    let path = Path::new(OsStr::from_bytes(plain.strip_suffix(b"\n").unwrap()));
+    assert_eq!(read(path), [1; 1_000], "lines are paths, byte for byte");
+    let text = Program::with_three_chunks().run(&["files", "trial", "--json"]).json();
+    assert!(text[0]["path"].is_string() && text[0].get("path_url").is_none(), "{text}");
 }

@@ -145,6 +145,10 @@ pub(crate) fn remove(path: &Path) {
     std::fs::remove_file(path).unwrap();
 }
 
+pub(crate) fn rename(from: &Path, to: &Path) {
+    std::fs::rename(from, to).unwrap();
+}
+
 /// Removes a directory and all that is in it.
 pub(crate) fn remove_all(path: &Path) {
     std::fs::remove_dir_all(path).unwrap();

@@ -10,6 +10,7 @@ use crate::commands::chunk::absent::block_is_absent;
 use crate::commands::chunk::report::BlocksReport;
 use crate::exit::{Exit, Outcome};
 use crate::output::print_lines;
+use crate::path_report::PathReport;
 use crate::soundness::sound_chunk;
 
 #[derive(Serialize)]
@@ -18,7 +19,8 @@ struct Found {
     dataset_id: String,
     block_range: BlocksReport,
     bytes: u64,
-    path: String,
+    #[serde(flatten)]
+    path: PathReport,
 }
 
 pub(crate) fn run(context: &Context, arguments: &FindArguments) -> Outcome<Exit> {
@@ -31,7 +33,7 @@ pub(crate) fn run(context: &Context, arguments: &FindArguments) -> Outcome<Exit>
         dataset_id: hex_id(&chunk.dataset_id()),
         block_range: BlocksReport::from(&chunk.block_range()),
         bytes: chunk.bytes(),
-        path: chunk.path().display().to_string(),
+        path: PathReport::new(chunk.path()),
     };
     print_lines(context.settings.format, &[found], |found| {
         [chunk.path().as_os_str().as_encoded_bytes(), b"  ", found.id.as_bytes()].concat()

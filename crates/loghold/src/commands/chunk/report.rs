@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::args::StateName;
 use crate::block_range::show_block_range;
 use crate::id_prefix::short_id;
+use crate::path_report::PathReport;
 use crate::quantity::show_bytes;
 
 /// Half-open blocks in JSON.
@@ -43,7 +44,8 @@ pub(crate) struct ChunkReport {
     pub(crate) source: Option<String>,
     pub(crate) pins: usize,
     pub(crate) pinned_for_ms: Option<u64>,
-    pub(crate) path: Option<String>,
+    #[serde(flatten)]
+    pub(crate) path: PathReport,
     /// The names of the leases that hold it.
     pub(crate) leases: Vec<String>,
 }
@@ -66,7 +68,7 @@ impl ChunkReport {
             source: status.source.clone(),
             pins: status.pins,
             pinned_for_ms: status.pinned_for.map(milliseconds),
-            path: status.path.as_ref().map(|path| path.display().to_string()),
+            path: status.path.as_deref().map(PathReport::new).unwrap_or_default(),
             leases: status.leases.clone(),
         }
     }

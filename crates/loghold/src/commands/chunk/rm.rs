@@ -14,6 +14,7 @@ use crate::commands::chunk::absent::dataset_is_absent;
 use crate::commands::chunk::report::{ChunkReport, HEADINGS, cells};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::print_rows;
+use crate::path_report::PathReport;
 use crate::quantity::counted;
 
 /// How long the removal of one chunk's files is waited for. Nobody else has chunks pinned while we own the directory.
@@ -59,7 +60,7 @@ pub(crate) fn run(context: &Context, arguments: &RemoveArguments) -> Outcome<Exi
         reports.push(ChunkReport {
             state: if is_leased { "retired" } else { "removed" },
             is_wanted: false,
-            path: None,
+            path: PathReport::default(),
             ..ChunkReport::new(status)
         });
     }

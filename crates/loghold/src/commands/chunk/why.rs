@@ -94,8 +94,8 @@ fn paragraph(report: &ChunkReport) -> String {
     if !report.leases.is_empty() {
         lines.push(("leases", report.leases.join(", ")));
     }
-    if let Some(path) = &report.path {
-        lines.push(("path", path.clone()));
+    if !report.path.shown().is_empty() {
+        lines.push(("path", report.path.shown().to_string()));
     }
     lines.iter().map(|(name, value)| format!("{name:<8}  {}", plain(value))).collect::<Vec<_>>().join("\n")
 }

@@ -8,12 +8,14 @@ use crate::commands::log::meter::{Meter, while_working};
 use crate::commands::log::{Context, check};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::print_object;
+use crate::path_report::PathReport;
 use crate::quantity::show_bytes;
 
 /// What was copied.
 #[derive(Debug, Serialize)]
 struct BackupReport {
-    path: String,
+    #[serde(flatten)]
+    path: PathReport,
     first: Option<u64>,
     last: Option<u64>,
     records: u64,
@@ -33,7 +35,7 @@ pub(crate) fn run(context: &Context, arguments: &BackupArguments) -> Outcome<Exi
     })?;
     let ids = copied.findings.ids;
     let report = BackupReport {
-        path: arguments.to.display().to_string(),
+        path: PathReport::new(&arguments.to),
         first: ids.map(|(first, _)| first.get()),
         last: ids.map(|(_, last)| last.get()),
         records: copied.findings.records,
@@ -43,7 +45,7 @@ pub(crate) fn run(context: &Context, arguments: &BackupArguments) -> Outcome<Exi
     let or_none = |id: Option<u64>| id.map_or_else(|| "none".to_string(), |id| id.to_string());
     print_object(context.format, &report, || {
         vec![
-            ("path", report.path.clone()),
+            ("path", report.path.shown().to_string()),
             ("first", or_none(report.first)),
             ("last", or_none(report.last)),
             ("records", report.records.to_string()),

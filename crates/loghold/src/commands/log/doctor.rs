@@ -11,11 +11,13 @@ use crate::args::log::DoctorArguments;
 use crate::commands::log::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::print_object;
+use crate::path_report::PathReport;
 
 /// What was measured, in microseconds.
 #[derive(Debug, Serialize)]
 struct DoctorReport {
-    path: String,
+    #[serde(flatten)]
+    path: PathReport,
     file_system: String,
     overwrite_p50_us: u128,
     overwrite_p99_us: u128,
@@ -38,7 +40,7 @@ pub(crate) fn run(context: &Context, arguments: &DoctorArguments) -> Outcome<Exi
         other => other.into(),
     })?;
     let report = DoctorReport {
-        path: measured.path.display().to_string(),
+        path: PathReport::new(&measured.path),
         file_system: measured.file_system.clone(),
         overwrite_p50_us: measured.overwrite.p50.as_micros(),
         overwrite_p99_us: measured.overwrite.p99.as_micros(),
@@ -50,7 +52,7 @@ pub(crate) fn run(context: &Context, arguments: &DoctorArguments) -> Outcome<Exi
     let times = |sample: Sample| format!("{} (99th percentile {})", show(sample.p50), show(sample.p99));
     print_object(context.format, &report, || {
         vec![
-            ("path", report.path.clone()),
+            ("path", report.path.shown().to_string()),
             ("file system", report.file_system.clone()),
             ("4 KiB over old bytes, synced", times(measured.overwrite)),
             ("4 KiB at the end, synced", times(measured.extend)),

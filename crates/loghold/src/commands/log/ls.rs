@@ -10,12 +10,14 @@ use serde::Serialize;
 use crate::commands::log::Context;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::print_object;
+use crate::path_report::PathReport;
 use crate::quantity::show_bytes;
 
 /// What is printed.
 #[derive(Debug, Serialize)]
 struct Overview {
-    path: String,
+    #[serde(flatten)]
+    path: PathReport,
     first: Option<u64>,
     last: Option<u64>,
     records: u64,
@@ -42,7 +44,7 @@ pub(crate) fn run(context: &Context) -> Outcome<Exit> {
         let or_none = |id: Option<u64>| id.map_or_else(|| "none".to_string(), |id| id.to_string());
         let gaps = overview.gaps.iter().map(|(first, last)| format!("{first}..={last}")).collect::<Vec<_>>();
         vec![
-            ("path", overview.path.clone()),
+            ("path", overview.path.shown().to_string()),
             ("first", or_none(overview.first)),
             ("last", or_none(overview.last)),
             ("records", overview.records.to_string()),
@@ -75,7 +77,7 @@ fn overview(reader: &Reader, disk: &Disk) -> Outcome<Overview> {
         need_compress,
     } = reader.parameters();
     Ok(Overview {
-        path: disk.root().display().to_string(),
+        path: PathReport::new(disk.root()),
         first: first.map(TransId::get),
         last: last.map(TransId::get),
         records: first

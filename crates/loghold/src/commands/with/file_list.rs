@@ -88,10 +88,11 @@ fn lines_of(files: &[FileReport]) -> Option<OsString> {
 mod tests {
     use super::*;
     use crate::commands::chunk::report::BlocksReport;
+    use crate::path_report::PathReport;
 
     fn file(path: &str) -> FileReport {
         FileReport {
-            path: path.to_string(),
+            path: PathReport::new(path.as_ref()),
             name: "blocks.parquet".to_string(),
             chunk: String::new(),
             block_range: BlocksReport { start: 0, end: 1 },
