@@ -176,11 +176,6 @@ pub(super) const ALLOWED: &[Allowed] = &[
         reason: "runs the command that the user names",
     },
     Allowed {
-        file: "crates/loghold/src/commands/with/file_list.rs",
-        kinds: &[Files],
-        reason: "the list of files that a command is given lies outside of any data directory, and goes with the command",
-    },
-    Allowed {
         file: "crates/loghold/src/commands/log/append.rs",
         kinds: &[Spawns],
         reason: "reads stdin beside the printing of ids, so that a sync under way holds up neither",

@@ -11,7 +11,7 @@ mod log;
 mod man;
 mod sealing;
 mod sql_init;
-mod with;
+pub(crate) mod with;
 
 use crate::args::{Arguments, ChunkCommand, Command, OutputFormat};
 use crate::exit::{Ending, Outcome};

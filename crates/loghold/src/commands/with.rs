@@ -2,7 +2,7 @@
 //! Refuses to own the data directory meanwhile: others work there, and the lease alone keeps the files.
 
 mod child;
-mod file_list;
+pub(crate) mod file_list;
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio::time::sleep;
 use crate::args::lease::WithArguments;
 use crate::commands::chunk::expect_data_dirs;
 use crate::commands::with::child::{Child, Signals};
-use crate::commands::with::file_list::FileList;
+use crate::commands::with::file_list::{FileList, sweep};
 use crate::exit::{Ending, Exit, Failure, Outcome};
 use crate::notes::Notes;
 use crate::quantity::show_duration;
@@ -89,7 +89,9 @@ impl Keeper<'_> {
                 Err(error) if error.kind() == ErrorKind::Locked && clock.monotonic() < deadline => {
                     sleep(ASK_PAUSE).await;
                 }
-                opened => return opened,
+                opened => {
+                    return opened.inspect(|hold| sweep(hold, self.settings.data_dirs()));
+                }
             }
         }
     }
@@ -109,7 +111,9 @@ impl Keeper<'_> {
         let command: Vec<_> = arguments.command.iter().map(|word| word.to_string_lossy()).collect();
         let owner = owner_text(&format!("pid {}: {}", std::process::id(), command.join(" ")));
         let lease = selection.lease(hold, (&made_up_name("with"), &owner), self.lifetime)?;
-        match FileList::write(&selection.files) {
+        let data_dirs = self.settings.data_dirs();
+        let data_dir = data_dirs.first().ok_or_else(|| Failure::usage("no data directory is given"))?;
+        match FileList::write(data_dir, &lease.name, &selection.files) {
             Ok(list) => Ok((lease, list)),
             Err(failure) => {
                 // It would only stay until its time is over.

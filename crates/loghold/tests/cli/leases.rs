@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 
 use serde_json::Value;
 
-use crate::program::{Program, Run, descriptor, ended, id_of, read, send_signal};
+use crate::program::{Program, Run, descriptor, ended, id_of, names_in, read, send_signal};
 
 fn leases(program: &Program) -> Value {
     program.run(&["lease", "ls", "--json"]).json()
@@ -228,14 +228,39 @@ fn what_engines_are_given_names_the_directory_and_inside_of_with_its_files() {
 #[test]
 fn a_list_of_files_that_cannot_be_written_is_named_and_leaves_no_lease() {
     let program = Program::with_three_chunks();
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_loghold"))
-        .args(["with", "trial", "0..10", "--", "true"])
+    // Somebody else's, in the place of the directory of the lists.
+    program.write("data/.lists", "");
+    let run = program.run(&["with", "trial", "0..10", "--", "true"]);
+    assert_eq!(run.code, 1, "{run:?}");
+    assert!(run.stderr.contains("data/.lists/with-"), "{run:?}");
+    assert_eq!(program.run(&["lease", "ls", "--json"]).json(), Value::Array(Vec::new()));
+}
+
+#[test]
+fn the_list_of_a_run_that_was_killed_stays_with_its_lease_and_goes_with_it() {
+    let program = Program::with_three_chunks();
+    let lists = program.path("data").join(".lists");
+    let script = "echo $LOGHOLD_LEASE; exec cat";
+    let mut killed = std::process::Command::new(env!("CARGO_BIN_EXE_loghold"))
+        .args(["with", "trial", "0..20", "--", "sh", "-c", script])
         .env("LOGHOLD_DATA_DIR", program.path("data"))
         .env("TMPDIR", program.path("absent"))
-        .output()
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
         .unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(1), "{stderr}");
-    assert!(stderr.contains("absent/loghold-files-") && stderr.contains("TMPDIR"), "{stderr}");
-    assert_eq!(program.run(&["lease", "ls", "--json"]).json(), Value::Array(Vec::new()));
+    let mut line = String::new();
+    BufReader::new(killed.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let lease = line.trim_end();
+    send_signal(&killed, "KILL");
+    // Its command ends with its input.
+    drop(killed.stdin.take());
+    assert_eq!(ended(killed).code, -1);
+
+    assert_eq!(with(&program, "true").code, 0);
+    let name = format!("{lease}.json");
+    assert_eq!(names_in(&lists), [name.as_str()], "the lease holds, and so does its list");
+    assert_eq!(program.run(&["lease", "break", lease]).code, 0);
+    assert_eq!(program.run(&["chunk", "ls"]).code, 0);
+    assert!(names_in(&lists).is_empty(), "{:?}", names_in(&lists));
 }

@@ -20,6 +20,7 @@ use data_manager::data_manager::DataManagerImpl;
 use host::{Disk, Entry, Kind};
 
 use crate::args::ChunkCommand;
+use crate::commands::with::file_list::sweep;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::notes::Notes;
 use crate::settings::Settings;
@@ -41,7 +42,9 @@ impl Context {
     /// The same, and makes data directories that are not there.
     pub(crate) fn hold_or_new(&self) -> Outcome<DataManagerImpl> {
         expect_one_of_each(&self.settings)?;
-        Ok(DataManagerImpl::open_with(self.settings.hold_options()?, self.settings.hold_parts())?)
+        let hold = DataManagerImpl::open_with(self.settings.hold_options()?, self.settings.hold_parts())?;
+        sweep(&hold, self.settings.data_dirs());
+        Ok(hold)
     }
 }
 
