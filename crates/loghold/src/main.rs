@@ -28,6 +28,7 @@ mod settling;
 mod soundness;
 mod stop;
 mod stop_signal;
+mod store_dir;
 mod suggestion;
 mod timestamp;
 

@@ -21,8 +21,9 @@ With --log the log that is sealed there keeps its records until their chunks are
 trims and retention wait for. `loghold log consumers` shows how far it is; `loghold log trim` names it when it is in the way.
 
 ^C stops: what was fetched is kept, and the same command goes on from there.
-Exit codes: 4 when some chunks could not be had, 5 when a manifest is damaged or missing, 6 when the store fails, 7 when there is \
-no room (with --follow it is waited for).";
+Exit codes: 3 when the directory of the store is not there, 4 when some chunks could not be had, 5 when a manifest is damaged or missing, 6 when the store fails, 7 when there is \
+no room. With --follow the directory and the room are waited for. A store that is there and that nobody has sealed into is no error: \
+nothing is to be fetched yet. So is a prefix of a bucket, where none of that name cannot be told from an empty one.";
 
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArguments {

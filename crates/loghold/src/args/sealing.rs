@@ -38,7 +38,7 @@ loghold read --plan plan.toml --log DIR 0..100     chunks, and behind them the l
 loghold read s3://bucket/prefix 0..=99             chunks alone
 A range is a..b (without b), a..=b, or a.. for all from a on. Where a raw table holds every record, records come as they were \
 appended; otherwise the rows of the typed tables come, and those of _rejected. -o raw prints the bytes of records alone.
-Exit codes: 4 when some of the range is not there, or records are gone that were never sealed; 5 when a chunk is damaged.";
+Exit codes: 3 when the directory of the store is not there, 4 when some of the range is not there, or records are gone that were never sealed; 5 when a chunk is damaged.";
 
 #[derive(Debug, Args)]
 pub(crate) struct SealArguments {
@@ -79,7 +79,7 @@ pub(crate) struct ReadLineArguments {
 pub(crate) const FIND_HELP: &str = "\
 loghold find --plan plan.toml --log DIR 17         `chunk`, with its path in the store, or `head`: still in the log
 loghold find s3://bucket/prefix 17                 chunks alone
-What a hold has of it at hand: loghold chunk find. Exit codes: 3 when no record of the block is there.";
+What a hold has of it at hand: loghold chunk find. Exit codes: 3 when no record of the block, or no store, is there.";
 
 #[derive(Debug, Args)]
 pub(crate) struct FindArguments {

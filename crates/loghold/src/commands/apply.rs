@@ -28,6 +28,7 @@ use crate::runtime::runtime;
 use crate::settings::Settings;
 use crate::soundness::look_in_task;
 use crate::stop_signal::StopSignal;
+use crate::store_dir::{expect_store, missing_dir};
 
 /// How often the store is asked for new manifests: often enough that a chunk is here a second after it was sealed.
 const ASK_PAUSE: Duration = Duration::from_millis(250);
@@ -49,7 +50,9 @@ struct Arrived {
 }
 
 pub(crate) fn run(arguments: &ApplyArguments, settings: &Settings) -> Outcome<Exit> {
-    let chain = ManifestChain::open(arguments.from.as_str()).map_err(|error| store_failure(&error))?;
+    // One that is only applied once is there, or is misspelt; one that is followed may be yet to come.
+    let is_to_come = arguments.follow && missing_dir(arguments.from.as_str()).is_some();
+    let chain = if is_to_come { None } else { Some(open(arguments)?) };
     let hot_copy = match &arguments.log {
         Some(log) => Some(HotCopy::open(log, &arguments.consumer)?),
         None => None,
@@ -81,6 +84,11 @@ pub(crate) fn run(arguments: &ApplyArguments, settings: &Settings) -> Outcome<Ex
     exit
 }
 
+fn open(arguments: &ApplyArguments) -> Outcome<ManifestChain> {
+    expect_store(arguments.from.as_str())?;
+    ManifestChain::open(arguments.from.as_str()).map_err(|error| store_failure(&error))
+}
+
 struct Applying<'a> {
     hold: &'a DataManagerImpl,
     arguments: &'a ApplyArguments,
@@ -104,7 +112,7 @@ struct Applying<'a> {
 }
 
 impl Applying<'_> {
-    async fn run(mut self, chain: ManifestChain) -> Outcome<Exit> {
+    async fn run(mut self, chain: Option<ManifestChain>) -> Outcome<Exit> {
         let mut stop = StopSignal::listen()?;
         let exit = self.go_on(&mut stop, chain).await;
         self.progress.finish();
@@ -112,13 +120,22 @@ impl Applying<'_> {
         exit.and_then(|exit| ended.map(|()| exit))
     }
 
-    async fn go_on(&mut self, stop: &mut StopSignal, chain: ManifestChain) -> Outcome<Exit> {
+    async fn go_on(&mut self, stop: &mut StopSignal, mut chain: Option<ManifestChain>) -> Outcome<Exit> {
         let began = self.clock.monotonic();
         let mut watch = self.hold.watch();
-        let mut chain = Some(chain);
+        if chain.is_none()
+            && let Some(exit) = self.wait_for_dir(stop).await
+        {
+            return Ok(exit);
+        }
+        let mut is_first = true;
         loop {
             chain = Some(self.read_on(chain.take()).await?);
             self.let_go()?;
+            if is_first && self.arguments.follow && self.sequence == 0 {
+                self.progress.say(&format!("nothing is sealed in {} yet: it is waited for", self.store));
+            }
+            is_first = false;
             if !self.arguments.follow && self.waiting.is_empty() {
                 return self.conclude();
             }
@@ -137,6 +154,19 @@ impl Applying<'_> {
                 }
             }
         }
+    }
+
+    /// Waits for the directory of the store; gives the exit code of a signal that comes first.
+    async fn wait_for_dir(&self, stop: &mut StopSignal) -> Option<Exit> {
+        let dir = missing_dir(&self.store)?;
+        self.progress.say(&format!("there is no directory {} yet: it is waited for", dir.display()));
+        while missing_dir(&self.store).is_some() {
+            tokio::select! {
+                exit = stop.received() => return Some(exit),
+                () = sleep(ASK_PAUSE) => {}
+            }
+        }
+        None
     }
 
     /// Ends what nothing can go on with, unless it follows: then somebody may make room. Room that was just made takes the
@@ -176,9 +206,7 @@ impl Applying<'_> {
 
     /// Asks for what was sealed since. The store is asked on a thread of its own: it may take its time.
     async fn read_on(&mut self, chain: Option<ManifestChain>) -> Outcome<ManifestChain> {
-        let Some(mut chain) = chain else {
-            return Err(Failure::new(Exit::Error, "the store is not known any more"));
-        };
+        let mut chain = chain.map_or_else(|| open(self.arguments), Ok)?;
         let sequence = self.sequence;
         let asked = tokio::task::spawn_blocking(move || {
             let read = chain.next_after(sequence);

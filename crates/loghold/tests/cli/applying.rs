@@ -212,6 +212,7 @@ fn a_hold_is_waited_for_before_its_first_chunk_and_not_by_another_log() {
 #[test]
 fn a_store_without_chunks_and_a_disk_without_room_are_said() {
     let program = Program::new();
+    std::fs::create_dir_all(program.path("store")).unwrap();
     let mut sealed = Sealed { program: &program, last: None };
     let url = sealed.url();
     let run = program.run(&["apply", "--from", &url]);
@@ -220,4 +221,55 @@ fn a_store_without_chunks_and_a_disk_without_room_are_said() {
     let run = program.run(&["apply", "--from", &url, "--keep-free", "1000TiB"]);
     assert!(run.code == 7 && run.stderr.contains("no room"), "{run:?}");
     assert_eq!(program.run(&["apply", "--from", &url]).code, 0);
+}
+
+#[test]
+fn a_directory_that_is_not_there_is_an_error_and_is_not_made() {
+    let program = Program::new();
+    let mut sealed = Sealed { program: &program, last: None };
+    sealed.seal(0, 9, &[]);
+    let (store, misspelt) = (sealed.url(), format!("{}x/sealed", sealed.url()));
+    std::fs::create_dir_all(program.path("store/sealed")).unwrap();
+    for words in [&["apply", "--from", &misspelt][..], &["read", &misspelt, "0.."], &["find", &misspelt, "0"]]
+    {
+        let run = program.run(words);
+        assert_eq!((run.code, run.stdout.as_str()), (3, ""), "{words:?}: {run:?}");
+        let (wrong, right) = (program.path("storex/sealed"), program.path("store/sealed"));
+        assert!(run.stderr.contains(&format!("there is no directory {}", wrong.display())), "{run:?}");
+        assert!(run.stderr.contains(&format!("did you mean {}?", right.display())), "{run:?}");
+    }
+    let unlike = program.run(&["apply", "--from", "file:///nowhere/at/all"]);
+    assert!(unlike.code == 3 && unlike.stderr.contains("`loghold seal` makes it"), "{unlike:?}");
+    assert!(!program.path("storex").exists() && !program.path("data").exists());
+    assert_eq!(program.run(&["apply", "--from", &store]).code, 0);
+}
+
+#[test]
+fn a_directory_that_is_followed_is_waited_for_until_a_sealer_makes_it() {
+    let program = Program::new();
+    let mut sealed = Sealed { program: &program, last: None };
+    let url = sealed.url();
+    let mut child = program.start(&["apply", "--from", &url, "--follow"]);
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    stderr.read_line(&mut line).unwrap();
+    assert!(line.contains("there is no directory") && line.contains("waited for"), "{line}");
+    assert!(!program.path("store").exists(), "it is the sealer's to make");
+    std::fs::create_dir_all(program.path("store")).unwrap();
+    line.clear();
+    stderr.read_line(&mut line).unwrap();
+    assert!(line.contains("nothing is sealed in") && line.contains("waited for"), "{line}");
+    sealed.seal(0, 9, &[]);
+    line.clear();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.ends_with("0..10\n"), "{line}");
+    send_signal(&child, "INT");
+    assert_eq!(ended(child).code, 130);
+
+    let mut waiting = program.start(&["apply", "--from", &format!("{url}x"), "--follow"]);
+    let mut stderr = BufReader::new(waiting.stderr.take().unwrap());
+    line.clear();
+    stderr.read_line(&mut line).unwrap();
+    send_signal(&waiting, "TERM");
+    assert_eq!(ended(waiting).code, 143, "{line}");
 }

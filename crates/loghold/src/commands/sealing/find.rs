@@ -13,6 +13,7 @@ use crate::block_range::parse_block;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::print_rows;
 use crate::settings::Settings;
+use crate::store_dir::expect_store;
 
 const HEADINGS: [&str; 4] = ["BLOCK", "PLACE", "RECORDS", "PATH"];
 
@@ -33,6 +34,9 @@ pub(crate) fn run(arguments: &FindArguments, settings: &Settings) -> Outcome<Exi
     let plan = arguments.plan.as_deref().map(read_plan).transpose()?;
     let (url, block) = named(&arguments.words, plan.as_ref(), "BLOCK")?;
     let block = parse_block(block).map_err(Failure::usage)?;
+    if plan.is_none() {
+        expect_store(url)?;
+    }
     let store = Store::open(url)?;
     let log = log_behind(arguments.log.as_ref(), plan.as_ref())?;
     let is_log_read = log.is_some();

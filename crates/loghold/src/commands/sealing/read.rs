@@ -17,6 +17,7 @@ use crate::exit::{Exit, Failure, Outcome};
 use crate::notes::Notes;
 use crate::settings::Settings;
 use crate::stop::Stop;
+use crate::store_dir::expect_store;
 
 /// How long a wait for more lasts at most before the stop is looked at. What comes ends it at once.
 const WAIT: Duration = Duration::from_millis(250);
@@ -48,6 +49,9 @@ fn open(arguments: &ReadLineArguments) -> Outcome<(Reading, Range<u64>)> {
     let plan = arguments.plan.as_deref().map(read_plan).transpose()?;
     let (url, range) = named(&arguments.words, plan.as_ref(), "RANGE")?;
     let blocks = blocks(range)?;
+    if plan.is_none() {
+        expect_store(url)?;
+    }
     let store = Store::open(url)?;
     let log = log_behind(arguments.log.as_ref(), plan.as_ref())?;
     Ok((Reading::new(&store, plan.zip(log), blocks.clone()), blocks))
