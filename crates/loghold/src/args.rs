@@ -4,6 +4,7 @@
 pub(crate) mod apply;
 pub(crate) mod lease;
 pub(crate) mod log;
+mod scope;
 pub(crate) mod sealing;
 
 use std::path::PathBuf;
@@ -35,7 +36,12 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-/// What every command takes.
+/// Over the options of what fetches.
+const DOWNLOAD_HEADING: &str = "Download options";
+
+pub(crate) use self::scope::command;
+
+/// What every command takes. Where an option has no effect, [`command`] leaves it out of the help.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Global options")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
@@ -62,25 +68,32 @@ pub(crate) struct GlobalArguments {
     pub(crate) verbose: bool,
     /// Fetch from loopback and private addresses too (link-local ones are always refused)
     #[arg(long, global = true)]
+    #[arg(help_heading = DOWNLOAD_HEADING)]
     pub(crate) allow_private: bool,
     /// Fetch files of this machine too, named by file:// URLs and paths: for descriptors that you wrote or imported
     /// yourself
     #[arg(long, global = true)]
+    #[arg(help_heading = DOWNLOAD_HEADING)]
     pub(crate) allow_files: bool,
     /// Fetch at most this much a second over all downloads, such as 10MiB/s
     #[arg(long, global = true, value_name = "RATE", value_parser = parse_rate)]
+    #[arg(help_heading = DOWNLOAD_HEADING)]
     pub(crate) limit_rate: Option<u64>,
     /// Room that stays free on each disk, such as 10GiB: downloads wait rather than go below it [default: 1GiB]
     #[arg(long, global = true, value_name = "SIZE", value_parser = parse_bytes)]
+    #[arg(help_heading = DOWNLOAD_HEADING)]
     pub(crate) keep_free: Option<u64>,
     /// Requests open at once, 1 to 1024 [default: 256]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    #[arg(help_heading = DOWNLOAD_HEADING)]
     pub(crate) connections: Option<u32>,
     /// A PEM file of certificate authorities to trust beside the system's; repeatable
     #[arg(long, global = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(help_heading = DOWNLOAD_HEADING)]
     pub(crate) ca_file: Vec<PathBuf>,
     /// Another place for URLs that begin with PREFIX, tried when the first fails; repeatable
     #[arg(long, global = true, value_name = "PREFIX=OTHER", value_parser = parse_mirror)]
+    #[arg(help_heading = DOWNLOAD_HEADING)]
     pub(crate) mirror: Vec<MirrorRule>,
 }
 
@@ -348,8 +361,6 @@ pub(crate) struct ImportArguments {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     /// Those with a text behind the options.
@@ -371,7 +382,7 @@ mod tests {
     #[test]
     fn help_is_broken_into_lines_by_the_width_of_the_terminal_alone() {
         let mut found = Vec::new();
-        with_long_lines(&Arguments::command(), &mut found);
+        with_long_lines(&command(), &mut found);
         assert!(found.is_empty(), "{found:#?}");
     }
 }

@@ -34,12 +34,13 @@ mod timestamp;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::FromArgMatches;
 
 use crate::args::Arguments;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let given = args::command().get_matches();
+    let arguments = Arguments::from_arg_matches(&given).unwrap_or_else(|error| error.exit());
     output::use_colors(arguments.global.color);
     logs::show(&arguments.global);
     match commands::run(arguments) {

@@ -1,16 +1,15 @@
 //! `loghold man`: the man page of the program or of one command, from the same definition as the help.
 //! Refuses to format it: that is what `man -l -` does.
 
-use clap::CommandFactory;
 use clap_mangen::Man;
 
-use crate::args::Arguments;
+use crate::args;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::print;
 use crate::suggestion::nearest;
 
 pub(crate) fn run(path: &[String]) -> Outcome<Exit> {
-    let mut root = Arguments::command();
+    let mut root = args::command();
     root.build();
     let mut command = &root;
     for name in path {

@@ -166,3 +166,25 @@ fn a_demo_that_is_stopped_takes_its_directory_with_it() {
     assert!(run.stderr.contains("stopped after step"), "{run:?}");
     assert!(names_in(&place).is_empty(), "{:?}", names_in(&place));
 }
+
+#[test]
+fn the_help_of_a_command_shows_what_has_an_effect_and_the_rest_is_taken_all_the_same() {
+    let program = Program::with_three_chunks();
+    let page = |words: &[&str]| program.run(words).stdout;
+    for option in ["--limit-rate", "--allow-private", "--mirror", "--keep-free"] {
+        assert!(page(&["chunk", "get", "--help"]).contains(option), "{option}");
+        assert!(page(&["--help"]).contains(option), "{option}");
+        assert!(!page(&["chunk", "ls", "--help"]).contains(option), "{option}");
+        assert!(!page(&["man", "chunk", "ls"]).contains(&option[2..].replace('-', "\\-")), "{option}");
+    }
+    assert!(!page(&["log", "read", "--help"]).contains("--data-dir"));
+    let all =
+        ["--limit-rate", "1MiB/s", "--allow-private", "--connections", "7", "--keep-free", "1GiB", "--json"];
+    let before = program.run(&[&all[..], &["chunk", "ls"]].concat());
+    let behind = program.run(&[&["chunk", "ls"], &all[..]].concat());
+    assert_eq!((before.code, before.json().as_array().map(Vec::len)), (0, Some(3)), "{before:?}");
+    assert_eq!(before.stdout, behind.stdout);
+    let elsewhere = program.path("elsewhere").display().to_string();
+    let run = program.run(&["--data-dir", &elsewhere, "chunk", "ls"]);
+    assert!(run.code == 3 && run.stderr.contains(&elsewhere), "{run:?}");
+}
