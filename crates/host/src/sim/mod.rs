@@ -101,7 +101,14 @@ impl SimDisk {
     /// Sets the size of the disk. Writes and preallocations beyond it fail with `StorageFull`; removing files frees it,
     /// once the last handle is dropped. What is stored already stays, also when it is more.
     pub fn capacity(&self, bytes: u64) {
-        self.state().capacity = Some(bytes);
+        let mut state = self.state();
+        (state.capacity, state.full_from) = (Some(bytes), None);
+    }
+
+    /// Lets the disk be full from call number `call` on, as if somebody else had taken the room: until
+    /// [`SimDisk::capacity`] is set, also after a crash.
+    pub fn full_from(&self, call: u64) {
+        self.state().full_from = Some(call);
     }
 
     /// Flips one bit of a file in both images, as a bad sector does. Only bytes that are synced stay rotten.

@@ -27,6 +27,8 @@ pub(super) struct State {
     pub(super) random: Random,
     pub(super) faults: Faults,
     pub(super) capacity: Option<u64>,
+    /// The call from which on there is no room, whatever the capacity is.
+    pub(super) full_from: Option<u64>,
     pub(super) trace: VecDeque<String>,
     pub(super) live: Names,
     pub(super) durable: Names,
@@ -136,6 +138,7 @@ impl State {
             random: Random::new(seed),
             faults: Faults::default(),
             capacity: None,
+            full_from: None,
             trace: VecDeque::new(),
             live: Names::new(),
             durable: Names::new(),
@@ -281,7 +284,8 @@ impl State {
     }
 
     pub(super) fn space(&self) -> Space {
-        let total = self.capacity.unwrap_or(CAPACITY_BYTES);
+        let is_full = self.full_from.is_some_and(|call| call <= self.faults.calls());
+        let total = if is_full { 0 } else { self.capacity.unwrap_or(CAPACITY_BYTES) };
         let held = |file: &&FileState| file.is_named || file.handles > 0;
         let used: u64 = self.files.values().filter(held).map(|file| file.allocated).sum();
         Space { free: total.saturating_sub(used), total }
@@ -294,7 +298,8 @@ impl State {
     /// Takes room for a file up to `end`.
     pub(super) fn allocate(&mut self, id: FileId, end: u64) -> io::Result<()> {
         let more = end.saturating_sub(self.file(id)?.allocated);
-        if more > 0 && self.capacity.is_some() && more > self.space().free {
+        let is_bounded = self.capacity.is_some() || self.full_from.is_some();
+        if more > 0 && is_bounded && more > self.space().free {
             return Err(Errno::NOSPC.into());
         }
         let file = self.file(id)?;

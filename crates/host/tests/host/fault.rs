@@ -207,3 +207,20 @@ fn threads_share_one_disk() {
     });
     assert_eq!(tree(&sim.disk()).len(), 5);
 }
+
+#[test]
+fn a_disk_that_fills_up_at_a_call_takes_what_lies_in_its_place_and_nothing_new() {
+    let sim = SimDisk::new(7);
+    let disk = sim.disk();
+    let file = disk.create_file(Path::new("a")).unwrap();
+    sim.full_from(sim.calls() + 2);
+    file.write_all_at(b"12345678", 0).unwrap();
+    let full = file.write_all_at(b"9", 8).unwrap_err();
+    assert_eq!(full.kind(), ErrorKind::StorageFull);
+    file.write_all_at(b"abcdefgh", 0).unwrap();
+    sim.crash();
+    let file = sim.disk().create_file(Path::new("b")).unwrap();
+    assert_eq!(file.write_all_at(b"9", 0).unwrap_err().kind(), ErrorKind::StorageFull);
+    sim.capacity(100);
+    file.write_all_at(b"9", 0).unwrap();
+}
