@@ -63,7 +63,8 @@ impl<'a> Batch<'a> {
     ///
     /// This is what exactly-once processing needs: a consumer that appends its results to this log notes here, in the
     /// same step, how far it has read the other one, and asks [`Log::position`](crate::Log::position) after a restart.
-    /// A rollback of this log does not take such a position back: whoever rolls results back notes it anew.
+    /// A rollback of this log does not take such a position back: whoever rolls results back notes it anew. Format 1 has no
+    /// place for it, and refuses the batch.
     #[must_use]
     pub fn position(mut self, name: &str, id: TransId) -> Batch<'a> {
         self.positions.push((name.to_owned(), id));

@@ -363,6 +363,7 @@ impl Log {
     fn prepare(&self, batch: &Batch<'_>) -> Result<(Vec<Control>, Level), Error> {
         let mut controls = Vec::new();
         if !batch.positions.is_empty() {
+            self.expect_controls()?;
             let memory = self.inner.commit.inspect(|store| store.memory().elsewhere.clone())?;
             for (name, id) in &batch.positions {
                 let name = ConsumerName::new(name)?;

@@ -200,12 +200,12 @@ impl Log {
         self.group_commit().inspect(Store::has_controls)
     }
 
-    fn expect_controls(&self) -> Result<(), Error> {
+    pub(crate) fn expect_controls(&self) -> Result<(), Error> {
         if self.has_controls()? {
             return Ok(());
         }
         Err(Error::Unsupported {
-            what: "format 1 has no place for marks and epochs",
+            what: "format 1 has no place for marks, epochs and positions in other logs",
             instead: "import the log into one of format 2",
         })
     }

@@ -6,7 +6,9 @@ use std::process::Command;
 
 use host::sim::SimDisk;
 use host::{Clock, Disk};
-use rtrans::{Error, Level, Log, Options, Parameters, Reader, Threads, TransId, TypeNo, import, import_from};
+use rtrans::{
+    Batch, Error, Level, Log, Options, Parameters, Reader, Threads, TransId, TypeNo, import, import_from,
+};
 
 fn id(number: u64) -> TransId {
     TransId::new(number).expect("ids in tests begin at 1")
@@ -275,4 +277,13 @@ fn damage_behind_which_a_writer_goes_on_is_told_and_ends_no_reader() {
     log.append_at(Level::Os, TypeNo(4), b"record 4").unwrap();
     let (whole, lost): (Vec<_>, Vec<_>) = reader.scan(..).partition(Result::is_ok);
     assert_eq!((whole.len(), lost.len()), (4, 1), "{lost:?}");
+}
+
+#[test]
+fn a_batch_with_a_position_in_another_log_is_refused_as_format_1_would_forget_it() {
+    let sim = SimDisk::new(1);
+    let log = open(&sim.disk()).unwrap();
+    let batch = Batch::new().push(TypeNo(1), b"result").position("input", id(7));
+    assert!(matches!(log.append_batch(&batch), Err(Error::Unsupported { .. })));
+    assert_eq!((log.last(), log.position("input").unwrap()), (None, None));
 }
