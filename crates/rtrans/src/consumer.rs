@@ -216,7 +216,11 @@ fn entry(controls: &[Control]) -> Entry<'_> {
 
 /// The position of a consumer: in the log, or in its file when that is later.
 fn known(reader: &Reader, disk: &Disk, name: &ConsumerName) -> Result<Position, Error> {
-    let in_file = position_file::read(disk, name)?;
+    // Who opened the log to write has made durable what he read there.
+    let in_file = match reader.commit() {
+        Some(_) => position_file::read(disk, name)?,
+        None => position_file::read_durably(disk, name)?,
+    };
     let in_log = match (reader.commit(), reader.beside()) {
         (Some(commit), _) => commit.inspect(|store| store.memory().positions.get(name).copied())?,
         (None, Some(beside)) => beside.positions()?.get(name).copied(),

@@ -1,6 +1,7 @@
 //! `Log`: the handle of the one writer.
 //! Refuses to decide anything itself: appends go to the group commit, reads to the reader.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::ops::RangeBounds;
 use std::path::Path;
@@ -439,7 +440,7 @@ fn open_store(
             Threads::Own => opened.writer.with_thread(),
         };
         let memory = Memory { first: opened.shelf.bounds().0, ..Memory::default() };
-        let one = One { disk: disk.clone(), writer, memory, durable_next, positions: Vec::new() };
+        let one = One { disk: disk.clone(), writer, memory, durable_next, positions: BTreeMap::new() };
         return Ok((Store::One(Box::new(one)), Shelf::One(opened.shelf), opened.recovery, None));
     }
     let opened = format2::writer::open(disk, clock, parameters, tail, threads)?;
@@ -474,7 +475,7 @@ fn open_parameters(disk: &Disk, options: &Options) -> Result<Parameters, Error> 
 fn learn_positions(disk: &Disk, store: &mut Store) -> Result<(), Error> {
     position_file::settle(disk)?;
     for name in position_file::list(disk)? {
-        if let Some(position) = position_file::read(disk, &name)? {
+        if let Some(position) = position_file::read_durably(disk, &name)? {
             store.learn(&Control::Position { name, position });
         }
     }

@@ -42,6 +42,43 @@ impl Written {
     }
 }
 
+/// A file in which there is room for a position, and which is open: to write it later takes neither room nor a handle.
+#[derive(Debug)]
+pub(crate) struct Place {
+    file: File,
+}
+
+impl Place {
+    /// Makes the file, durably, when it is not there; it says then that the consumer has seen nothing.
+    ///
+    /// # Errors
+    /// Harmless ones leave nothing: a sync that fails is none of them.
+    pub(crate) fn open(disk: &Disk, name: &ConsumerName) -> Result<Place, Error> {
+        let path = path_of(name);
+        let file = match disk.edit_file(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                write(disk, name, Position::default())?.sync().map_err(Error::unclean)?;
+                disk.edit_file(&path)?
+            }
+            opened => opened?,
+        };
+        let len = file.len()?;
+        // Behind a position of the original program nothing may be, before there is a later one.
+        if len != 8 && len < FILE_BYTES as u64 {
+            let zeros = [0; FILE_BYTES];
+            let rest = usize::try_from(len).ok().and_then(|len| zeros.get(len..)).unwrap_or_default();
+            file.write_all_at(rest, len)?;
+        }
+        Ok(Place { file })
+    }
+
+    /// Writes a position into the slot that its generation names, and syncs it: its commit point.
+    pub(crate) fn put(&self, position: Position) -> Result<(), Error> {
+        self.file.write_all_at(&encode(position), slot_of(position))?;
+        Ok(self.file.sync()?)
+    }
+}
+
 /// Writes a position into the slot that its generation names.
 pub(crate) fn write(disk: &Disk, name: &ConsumerName, position: Position) -> Result<Written, Error> {
     let path = path_of(name);
@@ -52,8 +89,7 @@ pub(crate) fn write(disk: &Disk, name: &ConsumerName, position: Position) -> Res
         }
         opened => (opened?, false),
     };
-    let slot = position.generation % 2 * SLOT_BYTES as u64;
-    if let Err(error) = file.write_all_at(&encode(position), slot) {
+    if let Err(error) = file.write_all_at(&encode(position), slot_of(position)) {
         if is_new {
             // An empty file would look like a damaged one.
             drop(disk.remove_file(&path));
@@ -65,10 +101,26 @@ pub(crate) fn write(disk: &Disk, name: &ConsumerName, position: Position) -> Res
 
 /// Reads a position. `None`: there is no file, or nothing valid in it.
 pub(crate) fn read(disk: &Disk, name: &ConsumerName) -> Result<Option<Position>, Error> {
-    let file = match disk.open_file(&path_of(name)) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        opened => opened?,
-    };
+    match disk.open_file(&path_of(name)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        opened => read_from(&opened?),
+    }
+}
+
+/// Reads a position that somebody goes on from: a process that was killed may have left it in memory only, and it must
+/// not go back once it was seen.
+pub(crate) fn read_durably(disk: &Disk, name: &ConsumerName) -> Result<Option<Position>, Error> {
+    match disk.open_file(&path_of(name)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        opened => {
+            let file = opened?;
+            file.sync()?;
+            read_from(&file)
+        }
+    }
+}
+
+fn read_from(file: &File) -> Result<Option<Position>, Error> {
     let mut bytes = [0; FILE_BYTES];
     let mut filled = 0;
     while let Some(rest) = bytes.get_mut(filled..).filter(|rest| !rest.is_empty()) {
@@ -126,6 +178,10 @@ pub(crate) fn make_dir(disk: &Disk) -> Result<(), Error> {
 
 fn path_of(name: &ConsumerName) -> PathBuf {
     Path::new(TRANSID).join(name.as_str())
+}
+
+fn slot_of(position: Position) -> u64 {
+    position.generation % 2 * SLOT_BYTES as u64
 }
 
 fn encode(position: Position) -> [u8; SLOT_BYTES] {

@@ -1,11 +1,13 @@
 //! `Store` and `Shelf`: the writing and the reading side of a log, whichever its format is.
 //! Refuses to hide what one format cannot do: that is an error with a way out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use host::Disk;
 
-use crate::control::{Control, Memory};
+use crate::consumer_name::ConsumerName;
+use crate::control::{Control, Memory, Position};
 use crate::error::Error;
 use crate::format2::depot::Chore;
 use crate::ids::TransId;
@@ -23,15 +25,16 @@ pub(crate) enum Store {
     Two(Box<format2::Writer>),
 }
 
-/// Format 1 has no place for positions in its data: they are files, synced with it.
+/// Format 1 has no place for positions in its data: they are files, written and synced behind it.
 #[derive(Debug)]
 pub(crate) struct One {
     pub(crate) disk: Disk,
     pub(crate) writer: format1::Writer,
     pub(crate) memory: Memory,
     pub(crate) durable_next: u64,
-    /// Positions that were written and not yet synced.
-    pub(crate) positions: Vec<position_file::Written>,
+    /// Positions that were taken and not yet written. The records that they count may not be durable: a file that had
+    /// one of them already could be ahead of the log after a power cut.
+    pub(crate) positions: BTreeMap<ConsumerName, (position_file::Place, Position)>,
 }
 
 /// The reading side, shared by everybody.
@@ -93,7 +96,7 @@ impl Store {
     /// Cuts the log behind a record, durably.
     pub(crate) fn roll_back(&mut self, after: u64) -> Result<(), Error> {
         match self {
-            Store::One(one) => one.roll_back(after),
+            Store::One(one) => one.roll_back(after).map_err(Error::unclean),
             Store::Two(writer) => writer.roll_back(after),
         }
     }
@@ -133,21 +136,25 @@ impl Store {
 
 impl One {
     fn write(&mut self, outgoing: &mut Outgoing) -> Result<(), Error> {
-        self.writer.write(outgoing)?;
+        // First, as it may find no room and no handle: nothing is in the log then.
+        let mut places = Vec::new();
         for control in &outgoing.controls {
-            self.memory.apply(control);
             if let Control::Position { name, position } = control {
-                self.positions.push(position_file::write(&self.disk, name, *position)?);
+                places.push((name.clone(), (position_file::Place::open(&self.disk, name)?, *position)));
             }
         }
+        self.writer.write(outgoing)?;
+        outgoing.controls.iter().for_each(|control| self.memory.apply(control));
+        // The last one of a name counts, and is the only one that is written: the other slot keeps what is durable.
+        self.positions.extend(places);
         Ok(())
     }
 
     fn sync(&mut self) -> Result<(), Error> {
         self.writer.sync()?;
         // Behind the records: a position is never ahead of the log.
-        for written in self.positions.drain(..) {
-            written.sync()?;
+        for (place, position) in std::mem::take(&mut self.positions).into_values() {
+            place.put(position)?;
         }
         self.durable_next = self.writer.next();
         Ok(())
@@ -174,6 +181,8 @@ impl One {
                 position_file::write(&self.disk, name, *position)?.sync()?;
             }
         }
+        // Whatever fails on the way: what goes now is not told as durable any more, or a start would take it for lost.
+        self.durable_next = self.durable_next.min(after.saturating_add(1));
         self.writer.truncate_after(after)?;
         // What is left counts as durable from here on.
         self.writer.sync()?;

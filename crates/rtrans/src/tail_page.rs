@@ -82,12 +82,21 @@ impl Tail {
     }
 }
 
-/// Reads the file. `None`: it is missing, or was being written.
+/// Reads the file. `None`: it is missing, was being written, or cannot be read.
 pub(crate) fn read(disk: &Disk) -> Option<Tail> {
-    let file = disk.open_file(Path::new(TAIL)).ok()?;
+    read_surely(disk).ok()?
+}
+
+/// Reads the file for somebody to whom it matters that it says nothing. `None`: it is missing, or not whole.
+pub(crate) fn read_surely(disk: &Disk) -> io::Result<Option<Tail>> {
     let mut bytes = [0; TAIL_BYTES];
-    file.read_exact_at(&mut bytes, 0).ok()?;
-    Tail::decode(&bytes)
+    let read = disk.open_file(Path::new(TAIL)).and_then(|file| file.read_exact_at(&mut bytes, 0));
+    match read {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::UnexpectedEof) => {
+            Ok(None)
+        }
+        read => read.map(|()| Tail::decode(&bytes)),
+    }
 }
 
 /// The file as the writer holds it.

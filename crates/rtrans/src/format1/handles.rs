@@ -22,7 +22,7 @@ pub(crate) struct Handles {
     disk: Disk,
     /// The one that was opened last is the last one.
     open: Vec<Handle>,
-    /// Directories in which a file was made.
+    /// Directories in which a file was made, or may have been by a process that was killed before it synced the name.
     unsynced_dirs: BTreeSet<u32>,
     /// Written before what is open, and durable before it is.
     behind: Behind,
@@ -40,6 +40,12 @@ impl Handles {
     pub(crate) fn new(disk: &Disk) -> Handles {
         let (behind, synced_by) = (Behind::default(), SyncedBy::default());
         Handles { disk: disk.clone(), open: Vec::new(), unsynced_dirs: BTreeSet::new(), behind, synced_by }
+    }
+
+    /// Has the names in a directory synced with what is written next: files that are found in it may be older than their
+    /// names on the disk.
+    pub(crate) fn doubt(&mut self, dir: u32) {
+        self.unsynced_dirs.insert(dir);
     }
 
     /// The file, which is about to be written. It is made when it is missing.

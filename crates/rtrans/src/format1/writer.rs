@@ -54,7 +54,11 @@ impl Writer {
     pub(crate) fn new(disk: &Disk, shelf: Arc<Shelf>, next: u64, free: Place, dir: Option<u32>) -> Writer {
         let cursor = Cursor { next, free, dir };
         let (data, index, entry) = (Gather::default(), Gather::default(), Vec::new());
-        Writer { disk: disk.clone(), shelf, handles: Handles::new(disk), cursor, data, index, entry }
+        let mut handles = Handles::new(disk);
+        if let Some(dir) = dir {
+            handles.doubt(dir);
+        }
+        Writer { disk: disk.clone(), shelf, handles, cursor, data, index, entry }
     }
 
     /// Has files that are full synced by a thread.
@@ -117,12 +121,16 @@ impl Writer {
         let slot = self.slot_of(next)?;
         let free = free_behind(self.shelf.files(), &form, next)?;
         self.lower_tail(next)?;
+        self.handles.doubt(slot.dir);
         self.cut_to(Cursor { next, free, dir: Some(slot.dir).filter(|_| !slot.is_first_of_dir()) })
     }
 
     /// Removes directories all of whose records are below `first`. Returns the first record that is left.
     ///
     /// The commit point for each directory is its renaming, the lowest first: a crash leaves no hole.
+    ///
+    /// # Errors
+    /// Only [`Error::DiskFull`] leaves all as it was.
     pub(crate) fn trim_before(&mut self, first: u64) -> Result<u64, Error> {
         let form = *self.shelf.form();
         let kept = self.slot_of(first.min(self.cursor.next).max(1))?.dir;
@@ -136,6 +144,11 @@ impl Writer {
             self.enter(kept)?;
         }
         self.shelf.publish_first(new_first);
+        self.remove_before(kept).map_err(Error::unclean)?;
+        Ok(new_first)
+    }
+
+    fn remove_before(&mut self, kept: u32) -> Result<(), Error> {
         self.handles.close_before(kept)?;
         self.shelf.files().forget_before(kept);
         let found = dirs(self.shelf.files())?;
@@ -148,7 +161,7 @@ impl Writer {
             self.disk.sync_dir(Path::new(""))?;
             self.disk.remove_tree(&trimmed)?;
         }
-        Ok(new_first)
+        Ok(())
     }
 
     fn slot_of(&self, id: u64) -> Result<Slot, Error> {
@@ -225,9 +238,8 @@ impl Writer {
     /// Takes back what the file `tail` says was durable, before any of it goes: an opening after a crash would take it for
     /// lost otherwise.
     fn lower_tail(&self, next: u64) -> Result<(), Error> {
-        let Some(tail) = tail_page::read(&self.disk).filter(|tail| tail.durable_next > next) else {
-            return Ok(());
-        };
+        let tail = tail_page::read_surely(&self.disk)?;
+        let Some(tail) = tail.filter(|tail| tail.durable_next > next) else { return Ok(()) };
         let durable_seq = next.saturating_sub(1);
         let lowered = Tail { durable_next: next, durable_seq, is_clean: false, ..tail };
         Ok(TailPage::open(&self.disk)?.tell_durably(&lowered)?)
@@ -241,8 +253,10 @@ impl Writer {
         match self.disk.create_dir(&path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
             Err(error) if self.disk.stat(&path)?.kind != Kind::Dir => return Err(error.into()),
-            _ => self.disk.sync_dir(Path::new(""))?,
+            // A name that a failed sync has left in memory is written by no later one.
+            _ => self.disk.sync_dir(Path::new("")).map_err(|error| Error::from(error).unclean())?,
         }
+        self.handles.doubt(dir);
         self.cursor.free = Place::default();
         self.cursor.dir = Some(dir);
         Ok(())

@@ -2,16 +2,16 @@
 //! Refuses a panic, a false acknowledgement, and the loss of a true one.
 
 use host::sim::{Fault, Times};
-use rtrans::{Error, Level, Log};
+use rtrans::{Error, Level, Log, Options};
 
-use crate::kit::{setting, small};
+use crate::kit::{setting, small, small_1};
 use crate::oracle::Ended;
 use crate::scenes;
 use crate::world::{NAMES, Op, World};
 
 /// A scene without faults: how many calls it makes, and which of them sync a directory.
-fn calls_of(scene: &[Op]) -> (u64, Vec<u64>) {
-    let mut world = World::new(1, small(0));
+fn calls_of(scene: &[Op], options: &Options) -> (u64, Vec<u64>) {
+    let mut world = World::new(1, options.clone());
     world.open().unwrap();
     for op in scene {
         world.apply(op).unwrap();
@@ -38,8 +38,15 @@ fn run(world: &mut World, scene: &[Op]) {
             world.oracle.settle();
             continue;
         }
+        let was_poisoned = world.is_poisoned;
         if let Err(error) = world.apply(op) {
-            let is_told = is_of_the_disk(&error);
+            // Whatever the disk says since: a log that was poisoned answers with what poisoned it.
+            // A consumer has files of its own besides.
+            let is_told = if was_poisoned && !op.is_of_a_consumer() {
+                is_poison(&error)
+            } else {
+                is_of_the_disk(&error)
+            };
             // A poisoned log does not have what the scene goes on from.
             let is_told = is_told || world.is_poisoned && matches!(error, Error::BeyondEnd { .. });
             assert!(is_told, "{op:?} fails with {error}");
@@ -62,6 +69,10 @@ fn is_of_the_disk(error: &Error) -> bool {
     matches!(error, Error::Io(_) | Error::DiskFull(_) | Error::NoHandles(_) | Error::Poisoned(_))
 }
 
+fn is_poison(error: &Error) -> bool {
+    matches!(error, Error::Poisoned(_))
+}
+
 fn go_on(world: &mut World) {
     let append = |level, bytes| Op::Append { level, bytes };
     for op in [append(Level::Disk, 100), append(Level::Os, 900), Op::Commit { name: 0, back: 0 }, Op::Scan] {
@@ -69,25 +80,31 @@ fn go_on(world: &mut World) {
     }
 }
 
-fn sweep(number: usize, fault: Fault) {
-    let (name, scene) = scenes::all().swap_remove(number);
-    let (calls, names) = calls_of(&scene);
+/// All scenes of both formats.
+fn all() -> impl Iterator<Item = (&'static str, Vec<Op>, Options)> {
+    let of_2 = scenes::all().into_iter().map(|(name, scene)| (name, scene, small(0)));
+    of_2.chain(scenes::of_format_1().into_iter().map(|(name, scene)| (name, scene, small_1(0))))
+}
+
+fn sweep(name: &str, scene: &[Op], options: &Options, fault: Fault) {
+    let (calls, names) = calls_of(scene, options);
     println!("{name}: {calls} disk calls");
     for times in [Times::Once, Times::Forever] {
         for call in 1..=calls {
             for ended in [Ended::Cut, Ended::Killed] {
-                let mut world = World::new(call, small(0));
+                let mut world = World::new(call, options.clone());
                 let what =
                     format!("scene {name:?}, {fault:?} {times:?} at call {call} of {calls}, then {ended:?}");
                 world.watched(&what, |world| {
                     world.sim.fail_call(call, fault, times);
-                    run(world, &scene);
+                    run(world, scene);
                     world.restart(ended);
                     go_on(world);
                     // A directory whose sync failed keeps names in memory that no later sync writes: only the power cut
                     // shows that, and no program can mend it.
-                    let is_lost =
-                        times == Times::Forever || names.iter().any(|name| name.abs_diff(call) <= 8);
+                    let is_lost = times == Times::Forever
+                        || is_written_once(options, fault)
+                        || names.iter().any(|name| name.abs_diff(call) <= 8);
                     if ended == Ended::Cut || !is_lost {
                         world.restart(Ended::Cut);
                     }
@@ -97,9 +114,14 @@ fn sweep(number: usize, fault: Fault) {
     }
 }
 
+/// In format 1 no start writes again what a failed sync has left in memory as if it were written.
+fn is_written_once(options: &Options, fault: Fault) -> bool {
+    fault != Fault::Emfile && options.parameters.is_some_and(|parameters| parameters.format_version == 1)
+}
+
 fn sweep_all(fault: Fault) {
-    for number in 0..scenes::all().len() {
-        sweep(number, fault);
+    for (name, scene, options) in all() {
+        sweep(name, &scene, &options, fault);
     }
 }
 
@@ -118,9 +140,70 @@ fn a_process_without_file_handles_loses_nothing_that_was_acknowledged() {
     sweep_all(Fault::Emfile);
 }
 
+/// A call fails, and from then on the disk is full: first of all it is the failure that counts.
+fn fill_up_when_poisoned(name: &str, scene: &[Op], options: &Options) {
+    let (calls, names) = calls_of(scene, options);
+    for call in 1..=calls {
+        for ended in [Ended::Cut, Ended::Killed] {
+            let mut world = World::new(call, options.clone());
+            let what =
+                format!("scene {name:?}, EIO at call {call} of {calls}, full from there on, then {ended:?}");
+            world.watched(&what, |world| {
+                world.sim.fail_call(call, Fault::Eio, Times::Once);
+                world.sim.full_from(call + 1);
+                run(world, scene);
+                expect_poison(world);
+                // A start on the full disk may say so, and takes nothing away.
+                if ended == Ended::Cut {
+                    world.sim.crash();
+                } else {
+                    world.sim.kill();
+                }
+                world.end();
+                let opened = world.open();
+                assert!(opened.as_ref().err().is_none_or(is_of_the_disk), "on a full disk: {opened:?}");
+                world.end();
+                world.sim.capacity(1 << 30);
+                // A second power cut would show what no program can mend: names whose sync failed.
+                world.restart_after(Ended::Killed, ended);
+                go_on(world);
+                let is_lost =
+                    is_written_once(options, Fault::Eio) || names.iter().any(|name| name.abs_diff(call) <= 8);
+                if ended == Ended::Cut || !is_lost {
+                    world.restart(Ended::Cut);
+                }
+            });
+        }
+    }
+}
+
+/// A log that a failure has poisoned says that failure, not that there is no room now.
+fn expect_poison(world: &mut World) {
+    let Some(log) = world.log.clone().filter(|log| log.failure().is_some()) else { return };
+    let failure = log.failure().map(|error| error.to_string());
+    for op in [
+        Op::Append { level: Level::Memory, bytes: 10 },
+        Op::Append { level: Level::Disk, bytes: 5000 },
+        Op::Batch { level: Level::Os, count: 3, bytes: 10 },
+        Op::Sync,
+        Op::Async { bytes: 10 },
+    ] {
+        let done = world.apply(&op);
+        assert_eq!(done.map_err(|error| error.to_string()), Err(failure.clone().unwrap()), "{op:?}");
+    }
+    assert_eq!(log.failure().map(|error| error.to_string()), failure, "the first failure stays");
+}
+
+#[test]
+fn a_disk_that_is_full_behind_a_failure_hides_it_from_nobody_and_loses_nothing_that_was_acknowledged() {
+    for (name, scene, options) in all() {
+        fill_up_when_poisoned(name, &scene, &options);
+    }
+}
+
 /// Runs a scene until the power is cut at a call of it, and turns the machine on again.
-fn cut_at(scene: &[Op], call: u64) -> World {
-    let mut world = World::new(call, small(0));
+fn cut_at(scene: &[Op], options: &Options, call: u64) -> World {
+    let mut world = World::new(call, options.clone());
     world.run_until_off(scene, call);
     world.sim.crash();
     world.end();
@@ -134,8 +217,14 @@ fn calls_named(world: &World, name: &str) -> Vec<u64> {
 }
 
 /// Opens a log after a power cut, with one call of that failing, and then without faults.
-fn recover_with(scene: &[Op], cut: u64, within: u64, fault: Fault, times: Times, ended: Ended) -> bool {
-    let mut world = cut_at(scene, cut);
+fn recover_with(
+    (scene, options, cut): (&[Op], &Options, u64),
+    within: u64,
+    fault: Fault,
+    times: Times,
+    ended: Ended,
+) -> bool {
+    let mut world = cut_at(scene, options, cut);
     let begun = world.sim.calls();
     let what =
         format!("cut at call {cut}, then {fault:?} {times:?} at call {within} of the start, {ended:?}");
@@ -149,6 +238,7 @@ fn recover_with(scene: &[Op], cut: u64, within: u64, fault: Fault, times: Times,
             Times::Once => call == begun + within,
             Times::Forever => call >= begun + within,
         });
+        let is_lost = is_lost || is_written_once(options, fault);
         if ended == Ended::Cut {
             world.restart(Ended::Cut);
         } else {
@@ -173,12 +263,13 @@ fn recover_with(scene: &[Op], cut: u64, within: u64, fault: Fault, times: Times,
 fn a_sync_that_fails_in_a_recovery_leaves_nothing_in_memory_that_is_taken_for_durable() {
     let mut count = 0;
     for (_, scene) in scenes::all() {
-        for cut in 1..=calls_of(&scene).0 {
-            let mut world = cut_at(&scene, cut);
+        for cut in 1..=calls_of(&scene, &small(0)).0 {
+            let mut world = cut_at(&scene, &small(0), cut);
             let begun = world.sim.calls();
             world.open().unwrap();
             for call in calls_named(&world, "sync").into_iter().filter(|call| *call > begun) {
-                recover_with(&scene, cut, call - begun, Fault::Eio, Times::Once, Ended::Killed);
+                let from = (&*scene, &small(0), cut);
+                recover_with(from, call - begun, Fault::Eio, Times::Once, Ended::Killed);
                 count += 1;
             }
         }
@@ -190,8 +281,8 @@ fn a_sync_that_fails_in_a_recovery_leaves_nothing_in_memory_that_is_taken_for_du
 fn sweep_recoveries(fault: Fault) {
     let stride = usize::try_from(setting("LOGHOLD_CUT_STRIDE", 97)).unwrap();
     // The start of a log of some small files makes about thirty calls.
-    for (number, (name, scene)) in scenes::all().into_iter().enumerate() {
-        let (calls, _) = calls_of(&scene);
+    for (number, (name, scene, options)) in all().enumerate() {
+        let (calls, _) = calls_of(&scene, &options);
         println!("{name}: {calls} disk calls");
         for cut in (1 + number as u64..=calls).step_by(stride) {
             for (times, ended) in [
@@ -200,7 +291,7 @@ fn sweep_recoveries(fault: Fault) {
                 (Times::Forever, Ended::Cut),
                 (Times::Forever, Ended::Killed),
             ] {
-                let is_over = |within| recover_with(&scene, cut, within, fault, times, ended);
+                let is_over = |within| recover_with((&scene, &options, cut), within, fault, times, ended);
                 assert!((1..200).any(is_over), "a start makes more calls than that");
             }
         }
@@ -233,6 +324,10 @@ fn fill_up(world: &mut World, scene: &[Op]) {
     for op in scene {
         world.apply(op).unwrap();
     }
+    if world.oracle.is_format_1() {
+        // A full disk takes what lies in memory, and tells the next caller besides: no file was made for it before.
+        world.apply(&Op::Sync).unwrap();
+    }
     world.sim.capacity(0);
     let is_full = (0..100).any(|number| {
         let done = world.apply(&Op::Append { level: Level::Disk, bytes: 10 + number * 37 % 900 });
@@ -256,9 +351,9 @@ fn fill_up(world: &mut World, scene: &[Op]) {
 
 #[test]
 fn a_full_disk_goes_on_with_positions_and_trims_and_heals_without_a_restart() {
-    for (name, scene) in scenes::all() {
+    for (name, scene, options) in all() {
         for count in 0..=scene.len() {
-            let mut world = World::new(count as u64 + 1, small(0));
+            let mut world = World::new(count as u64 + 1, options.clone());
             world.watched(&format!("scene {name:?}, full after {count} calls"), |world| {
                 fill_up(world, &scene[..count]);
                 world.restart(Ended::Cut);

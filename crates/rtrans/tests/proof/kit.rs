@@ -22,12 +22,26 @@ pub(crate) fn id(number: u64) -> TransId {
 
 /// Files so small that a few records fill one, two of them in a directory; no thread but the caller's.
 pub(crate) fn small(need_compress: u16) -> Options {
-    let parameters = Parameters {
+    of(Parameters {
         max_size_data_file: 4096,
         index_file_num_per_dir: 2,
         need_compress,
         ..Parameters::format_2()
-    };
+    })
+}
+
+/// The same of format 1: two entries in an index file, two of these in a directory.
+pub(crate) fn small_1(need_compress: u16) -> Options {
+    of(Parameters {
+        index_num_per_file: 2,
+        index_file_num_per_dir: 2,
+        max_size_data_file: 4096,
+        need_compress,
+        ..Parameters::format_1()
+    })
+}
+
+fn of(parameters: Parameters) -> Options {
     Options {
         parameters: Some(parameters),
         threads: Threads::None,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use rtrans::{Error, Log, Reader, Record};
+use rtrans::{Error, Log, Parameters, Reader, Record};
 
 use crate::kit::id;
 
@@ -29,6 +29,8 @@ pub(crate) struct Oracle {
     /// So many were acknowledged as safe from a power cut, and from a kill.
     pub(crate) durable: usize,
     pub(crate) written: usize,
+    /// Records in a directory of format 1, where batches may be cut, and whole directories are trimmed.
+    per_dir: Option<u64>,
     /// Lengths between these two cannot be: a batch is there or not.
     atomic: Vec<(usize, usize)>,
     pub(crate) first: u64,
@@ -47,8 +49,12 @@ pub(crate) struct Oracle {
 }
 
 impl Oracle {
-    pub(crate) fn new() -> Oracle {
+    pub(crate) fn new(parameters: Option<Parameters>) -> Oracle {
+        let of_1 = parameters.filter(|parameters| parameters.format_version == 1);
         Oracle {
+            per_dir: of_1.map(|parameters| {
+                u64::from(parameters.index_num_per_file) * u64::from(parameters.index_file_num_per_dir)
+            }),
             rows: Vec::new(),
             durable: 0,
             written: 0,
@@ -75,7 +81,27 @@ impl Oracle {
     pub(crate) fn push(&mut self, rows: Vec<Row>) {
         let before = self.rows.len();
         self.rows.extend(rows);
-        self.atomic.push((before, self.rows.len()));
+        if !self.is_format_1() {
+            self.atomic.push((before, self.rows.len()));
+        }
+    }
+
+    pub(crate) fn is_format_1(&self) -> bool {
+        self.per_dir.is_some()
+    }
+
+    /// Where a log begins after a trim before this record.
+    pub(crate) fn first_for(&self, first: u64) -> u64 {
+        self.per_dir.map_or(first, |per_dir| first.saturating_sub(1) / per_dir * per_dir + 1)
+    }
+
+    /// What a trim makes of the records before it: it is durable in either format, they only in format 2.
+    pub(crate) fn trimmed(&mut self) {
+        if self.is_format_1() {
+            self.written = self.rows.len();
+        } else {
+            self.settle();
+        }
     }
 
     /// Takes back what was refused.
@@ -142,7 +168,9 @@ impl Oracle {
             Ended::Killed => self.written,
             Ended::Cut => self.durable,
         };
-        let is_cut = self.maybe_cut.contains(&found);
+        // A rollback of format 1 goes file by file.
+        let is_on_the_way = |after: &usize| self.is_format_1() && (*after..=self.rows.len()).contains(&found);
+        let is_cut = self.maybe_cut.contains(&found) || self.maybe_cut.iter().any(is_on_the_way);
         let is_prefix = (least..=self.rows.len()).contains(&found);
         assert!(
             is_cut || is_prefix,
@@ -159,8 +187,11 @@ impl Oracle {
         }
         if is_cut {
             self.may_keep_elsewhere = self.elsewhere.iter().map(|(_, position)| *position).collect();
-            let clamped =
-                self.positions.iter().map(|(name, position)| (*name, (*position).min(found as u64)));
+            // In format 1 positions are set back before anything goes.
+            let lengths = self.maybe_cut.iter().filter(|_| self.per_dir.is_some()).chain([&found]);
+            let clamped = lengths.flat_map(|length| {
+                self.positions.iter().map(|(name, position)| (*name, (*position).min(*length as u64)))
+            });
             self.maybe_positions.extend(clamped.collect::<Vec<_>>());
         }
         self.maybe_cut.clear();
@@ -170,8 +201,12 @@ impl Oracle {
     fn accept_first(&mut self, log: &Log) {
         let firsts = [Some(self.first), self.maybe_first.take()];
         if let Some(first) = log.first() {
+            // A trim of format 1 goes directory by directory.
+            let is_on_the_way = self.is_format_1()
+                && self.first_for(first.get()) == first.get()
+                && (Some(self.first)..=firsts[1]).contains(&Some(first.get()));
             assert!(
-                firsts.contains(&Some(first.get())),
+                is_on_the_way || firsts.contains(&Some(first.get())),
                 "the log begins at {first}, not at one of {firsts:?}"
             );
             self.first = first.get();

@@ -17,7 +17,26 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Op>)> {
         ("positions", consumers()),
         ("marks and fences", marks()),
         ("closing", closes()),
+        ("positions on their way", rides()),
     ]
+}
+
+/// The scenes that mean something in format 1, which has no place for marks and fences.
+pub(crate) fn of_format_1() -> Vec<(&'static str, Vec<Op>)> {
+    let scenes = all().into_iter().filter(|(name, _)| *name != "marks and fences");
+    scenes.chain([("a rollback over directories", far_back())]).collect()
+}
+
+/// Rollbacks over the edges of files and directories, of records that are durable and of others.
+fn far_back() -> Vec<Op> {
+    [
+        vec![disk(50); 3],
+        vec![append(Level::Os, 50); 4],
+        vec![Op::Truncate { back: 5 }],
+        vec![disk(50); 9],
+        vec![Op::Truncate { back: 10 }, disk(9)],
+    ]
+    .concat()
 }
 
 fn append(level: Level, bytes: usize) -> Op {
@@ -102,6 +121,32 @@ fn consumers() -> Vec<Op> {
         Op::Reset { name: 1, back: 2 },
         append(Level::Os, 1000),
         Op::Commit { name: 2, back: 0 },
+    ]
+}
+
+/// Positions that ride in a round together, the same one more than once.
+fn rides() -> Vec<Op> {
+    let ride = |name, back| Op::CommitAsync { name, back };
+    vec![
+        disk(100),
+        disk(100),
+        Op::Commit { name: 0, back: 1 },
+        Op::Async { bytes: 300 },
+        ride(0, 1),
+        ride(1, 1),
+        ride(0, 0),
+        Op::Wait,
+        ride(0, 2),
+        ride(0, 1),
+        ride(0, 0),
+        Op::Async { bytes: 3000 },
+        ride(1, 2),
+        Op::Wait,
+        append(Level::Os, 100),
+        ride(1, 1),
+        disk(10),
+        ride(0, 0),
+        Op::Commit { name: 1, back: 0 },
     ]
 }
 
