@@ -167,7 +167,8 @@ impl Disk {
     /// Locks a directory through the file `name`, which is made when missing and holds the owner's process id.
     ///
     /// The lock belongs to the returned guard and ends with it, also when the process is killed: the file stays, but it
-    /// means nothing then. A second lock fails with [`LockError::Held`], in the same process too.
+    /// means nothing then. A second lock fails with [`LockError::Held`], in the same process too. Programs that are started
+    /// inherit nothing of it. A bare fork does: the lock lasts then until both have ended.
     pub fn lock(&self, name: &Path) -> Result<DirLock, LockError> {
         let path = inside(name).map_err(LockError::Io)?;
         match self.media.lock(&path) {
