@@ -4,8 +4,11 @@ Refuses to expect a certain outcome of a call: what was printed is there, nothin
 """
 
 import os
+import pathlib
 import re
 import shutil
+import signal
+import subprocess
 
 import pytest
 
@@ -22,10 +25,15 @@ FORMATS = {
 RECORDS = [b"record %d " % number + b"x" * 1500 for number in range(24)]
 
 
+def begun(trace, call):
+    """How often a call was begun by the thread that made the most of them: faults are counted for each thread by itself."""
+    threads = re.findall(rf"^(\d+) +{call}\(", trace, re.MULTILINE)
+    return max((threads.count(thread) for thread in set(threads)), default=0)
+
+
 def calls_in(trace):
-    """How often each call was begun."""
-    begun = re.findall(r"^\d+ +(\w+)\(", trace, re.MULTILINE)
-    return {call: begun.count(call) for call in CALLS}
+    """How often each call was begun, by all threads together."""
+    return {call: len(re.findall(rf"^\d+ +{call}\(", trace, re.MULTILINE)) for call in CALLS}
 
 
 def append_one_by_one(log, before):
@@ -103,21 +111,71 @@ def test_a_kill_at_any_call_and_at_any_call_of_the_start_after_it_takes_nothing_
     log = LogProgram(binary, place / "log")
     log.run("init", *parameters)
     assert append_one_by_one(log, strace("fsync", "error=EIO", 60000, place / "trace", ",".join(CALLS)))[0] == 0
-    calls = calls_in((place / "trace").read_text())
-    cases = [(call, number) for call, count in calls.items() for number in range(1, count + 1)]
+    trace = (place / "trace").read_text()
+    cases = [(call, number) for call in CALLS for number in range(1, begun(trace, call) + 1)]
+    killed = 0
     for call, number in dice.sample(cases, min(CASES, len(cases))):
         shutil.rmtree(log.directory, ignore_errors=True)
         log.run("init", *parameters)
-        _, printed, _ = append_one_by_one(log, strace(call, "signal=KILL", number))
+        code, printed, _ = append_one_by_one(log, strace(call, "signal=KILL", number))
+        killed += code == -signal.SIGKILL
         # A start makes fewer calls of each kind than that; a kill behind its end is one of an append.
         again = dice.choice(CALLS)
         log.run("append", stdin=b"again\n", code=None, before=strace(again, "signal=KILL", dice.randint(1, 12)))
         what = f"killed at {call} number {number}, then at a {again}"
         records = log.records()
         check_prefix(log.ids(), printed)
+        assert len(records) >= len(printed), what
         assert [record for record in records if record != b"again"] == RECORDS[: len(records) - (b"again" in records)], what
         assert [one for one in log.check() if one["severity"] == "damage"] == [], what
         assert log.append([b"after"]) == [len(records) + 1], what
+    print(f"{killed} of {min(CASES, len(cases))} kills came, of {len(cases)} that there may be")
+    assert killed > 0, "no kill came"
+
+
+def end_by_signal(log, inject):
+    """Appends records one by one and asks for the end by SIGTERM, with faults from that moment on; the exit code, and the ids that were printed."""
+    running = log.start("append")
+    for number, record in enumerate(RECORDS):
+        running.put(record + b"\n")
+        running.wait_lines(number + 1)
+    with subprocess.Popen([*inject, "-p", str(running.pid)], stderr=subprocess.PIPE) as tracer:
+        # Calls are counted from here on.
+        said = tracer.stderr.readline()
+        assert b"attached" in said, said
+        running.process.send_signal(signal.SIGTERM)
+        code = running.ended()
+    return code, ids_in(b"\n".join(running.lines()))
+
+
+@pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)
+def test_a_kill_at_any_call_of_an_orderly_end_takes_nothing_that_was_printed(binary, place, strace, parameters):
+    log = LogProgram(binary, place / "log")
+    calls = [*CALLS, "close", "munmap"]
+    wanted = [b"before", *RECORDS]
+
+    def run(call, what, when):
+        shutil.rmtree(log.directory, ignore_errors=True)
+        log.run("init", *parameters)
+        log.append([b"before"])
+        return end_by_signal(log, strace(call, what, when, place / "trace", ",".join(calls)))
+
+    code, printed = run("fsync", "error=EIO", 60000)
+    assert code == 143 and len(printed) == len(RECORDS)
+    cases = [(call, when) for call in calls for when in range(1, begun((place / "trace").read_text(), call) + 1)]
+    assert {"pwrite64", "fdatasync"} <= {call for call, _ in cases}, f"it ends without telling so durably: {cases}"
+    killed = 0
+    for call, when in cases:
+        code, printed = run(call, "signal=KILL", when)
+        what = f"killed at {call} number {when} of {cases}: exit {code}"
+        killed += code == -signal.SIGKILL
+        assert len(printed) == len(RECORDS), what
+        assert log.records() == wanted, what
+        assert log.check() == [], what
+        assert log.append([b"after"]) == [len(wanted) + 1], what
+        assert log.records() == [*wanted, b"after"], what
+    print(f"{killed} of {len(cases)} kills came")
+    assert 2 * killed >= len(cases), "the kills miss the end"
 
 
 def test_a_start_that_gets_no_thread_to_help_it_reads_a_large_file_alone(binary, place, strace):
