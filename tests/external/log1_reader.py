@@ -5,6 +5,8 @@ anything is not as the document says:
 
     python3 log1_reader.py DIR           one line a record: id, type, bytes in hex
     python3 log1_reader.py DIR --verify  the same, after the rules that a writer has to keep besides: placement, padding
+
+Of several directories each is headed by a line with its name.
 """
 
 import pathlib
@@ -124,11 +126,15 @@ def is_number(name):
 
 
 def main(arguments):
-    log = Log1(arguments[0])
-    if "--verify" in arguments:
-        log.verify()
-    for entry, payload in log.records():
-        print(entry[0], entry[1], payload.hex())
+    directories = [argument for argument in arguments if not argument.startswith("--")]
+    for directory in directories:
+        if len(directories) > 1:
+            print(f"log {pathlib.Path(directory).name}")
+        log = Log1(directory)
+        if "--verify" in arguments:
+            log.verify()
+        for entry, payload in log.records():
+            print(entry[0], entry[1], payload.hex())
 
 
 if __name__ == "__main__":

@@ -4,8 +4,10 @@ Refuses to share a line with the product. As a program it writes a log of random
 `log1_reader.py` does, so that a reader of ours can be compared with it:
 
     python3 log1_writer.py DIR LAYOUT GEOMETRY COMPRESS SEED COUNT
+    python3 log1_writer.py DIR LAYOUT GEOMETRY COMPRESS FIRST-LAST COUNT
 
-LAYOUT is `plain`, `ruby` or `untyped`, GEOMETRY 0 to 4, COMPRESS 0 or 1.
+LAYOUT is `plain`, `plain40` (the same with entries of 40 bytes), `ruby` or `untyped`, GEOMETRY 0 to 4, COMPRESS 0 or 1. With several
+seeds there is a log for each in DIR/SEED, and its list is headed by a line with its name.
 """
 
 import pathlib
@@ -16,7 +18,8 @@ import zlib
 
 # Index entries per file, index files per directory, bytes of a data file, bytes of a block.
 GEOMETRIES = [(1000, 64, 20 << 20, 64), (3, 2, 100, 16), (1, 1, 64, 64), (7, 5, 4096, 1), (10, 3, 1000, 128)]
-PACKS = {"plain": "<QIIIQII", "ruby": "<QIIQIIQ", "untyped": "<QIIQIIQ"}
+LENGTHS = [0, 1, 5, 51, 52, 53, 122, 123, 300]
+PACKS = {"plain": "<QIIIQII", "plain40": "<QIIIQII4x", "ruby": "<QIIQIIQ", "untyped": "<QIIQIIQ"}
 
 
 def marshal_length(length):
@@ -44,7 +47,7 @@ class Writer:
         self.per_file, self.files, self.max_size, self.block = GEOMETRIES[geometry]
         self.transid, self.free = 0, (-1, 0, 0)
         # The original program never looks at size_per_index: both values are found in its logs.
-        size = 36 if layout == "plain" else dice.choice([36, 40])
+        size = {"plain": 36, "plain40": 40}.get(layout) or dice.choice([36, 40])
         metadata = struct.pack("<HIIIQIH", 1, size, self.per_file, self.files, self.max_size, self.block, compress)
         (self.dir / "metadata").write_bytes(metadata)
 
@@ -53,7 +56,7 @@ class Writer:
         before = self.transid - 1
         directory, file = before // (self.per_file * self.files), before // self.per_file % self.files
         stored = zlib.compress(data) if self.compress else data
-        if self.layout != "plain":
+        if not self.layout.startswith("plain"):
             # Ruby's zlib gives a string of bytes, which has no encoding.
             stored = b"\x04\x08\"" + marshal_length(len(stored)) + stored if self.compress else marshal(data, self.dice)
         checksum = zlib.crc32(stored)
@@ -75,7 +78,7 @@ class Writer:
             self.free = (directory, 0, 0)
         _, file, blk = self.free
         blocks = -(-(12 + length) // self.block)
-        if self.layout == "plain":
+        if self.layout.startswith("plain"):
             is_full = blk > 0 and (blk + blocks) * self.block > self.max_size
         else:
             # The original program leaves the last block of a file, and begins a new one for each record that is too large.
@@ -86,12 +89,25 @@ class Writer:
         return file, blk
 
 
-def main(directory, layout, geometry, compress, seed, count):
+def main(directory, layout, geometry, compress, seeds, count):
+    first, is_range, last = seeds.partition("-")
+    if not is_range:
+        write(directory, layout, geometry, compress, first, count, [*LENGTHS, 70_000])
+        return
+    for seed in range(int(first), int(last) + 1):
+        place = pathlib.Path(directory) / str(seed)
+        place.mkdir()
+        print(f"log {seed}")
+        # Large records are slow to list.
+        write(place, layout, geometry, compress, seed, count, LENGTHS)
+
+
+def write(directory, layout, geometry, compress, seed, count, lengths):
     dice = random.Random(int(seed))
     writer = Writer(directory, layout, int(geometry), int(compress), dice)
     for transid in range(1, int(count) + 1):
         type_no = 0 if layout == "untyped" else dice.getrandbits(32)
-        data = dice.randbytes(dice.choice([0, 1, 5, 51, 52, 53, 122, 123, 300, 70_000]))
+        data = dice.randbytes(dice.choice(lengths))
         writer.append(type_no, data)
         print(transid, type_no, data.hex())
 

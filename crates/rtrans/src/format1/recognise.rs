@@ -7,6 +7,7 @@ use super::entry::{Layout, RUBY_ENTRY_BYTES};
 use super::files::Files;
 use super::look::{Dirs, numbers_in};
 use super::position::{Geometry, Key, Slot};
+use super::ruby::is_object;
 use super::stored::{Form, Packing};
 use crate::bytes::u64_at;
 use crate::error::Error;
@@ -43,7 +44,7 @@ pub(crate) fn recognise(files: &Files, parameters: &Parameters, dirs: &Dirs) -> 
     }
     let mut best = (0, Layout::Ruby);
     for layout in [Layout::Ruby, Layout::RubyUntyped, Layout::Plain { stride: RUBY_ENTRY_BYTES }] {
-        let good = good_records(files, &form(layout), first, found_wide)?;
+        let good = good_records(files, &form(layout), first)?;
         if good > best.0 {
             best = (good, layout);
         }
@@ -90,12 +91,15 @@ fn matches(head: &[u8], first: u64, stride: u64) -> u64 {
     (0..PROBED).filter(is_there).count() as u64
 }
 
-/// How many of the first records are good when their entries are read in this way.
-fn good_records(files: &Files, form: &Form, first: u64, count: u64) -> Result<u64, Error> {
+/// How many of the first records are good when their entries are read in this way: in as many files as they lie in, as
+/// entries of records at the beginnings of files look the same in several ways.
+fn good_records(files: &Files, form: &Form, first: u64) -> Result<u64, Error> {
+    let is_of_ruby = matches!(form.layout, Layout::Ruby | Layout::RubyUntyped);
     let mut good = 0u64;
-    for id in first..first.saturating_add(count) {
+    for id in first..first.saturating_add(PROBED) {
         let read = form.find(files, id).and_then(|located| Form::fetch(files, &located));
         match read {
+            Ok(stored) if is_of_ruby && !is_object(&stored) => {}
             Ok(_) => good = good.saturating_add(1),
             Err(Error::Io(error)) => return Err(Error::Io(error)),
             Err(_) => {}

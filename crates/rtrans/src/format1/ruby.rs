@@ -4,6 +4,11 @@
 /// The version of Marshal that every Ruby since 1.8 writes.
 const VERSION: [u8; 2] = [4, 8];
 
+/// Whether bytes look like an object at all.
+pub(crate) fn is_object(document: &[u8]) -> bool {
+    document.starts_with(&VERSION)
+}
+
 /// The string in a Marshal document: `"` for a string of bytes, `I"` for one that names its encoding behind it.
 ///
 /// `None` for other objects, and for documents that end too early or too late.
