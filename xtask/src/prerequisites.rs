@@ -77,6 +77,12 @@ const TABLE: &[Prerequisite] = &[
         install: Install::Debian(&["xfsprogs"]),
     },
     Prerequisite {
+        what: "ruby",
+        gate: Gate::External,
+        probe: Probe::Succeeds(&["ruby", "-e", "require 'zlib'"]),
+        install: Install::Debian(&["ruby"]),
+    },
+    Prerequisite {
         what: "Python 3 with venv",
         gate: Gate::External,
         probe: Probe::Succeeds(&["python3", "-c", "import ensurepip, venv"]),
@@ -282,7 +288,7 @@ mod tests {
     fn without_root_debian_packages_are_refused_before_anything_is_installed() {
         let refused = plan(&all(), true, false).expect_err("Debian's packages need root");
         let names: Vec<&str> = refused.iter().map(|row| row.what).collect();
-        assert_eq!(names, ["nginx", "mkfs.ext4", "mkfs.xfs", "Python 3 with venv"]);
+        assert_eq!(names, ["nginx", "mkfs.ext4", "mkfs.xfs", "ruby", "Python 3 with venv"]);
     }
 
     #[test]
