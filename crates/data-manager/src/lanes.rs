@@ -168,6 +168,9 @@ impl Lanes {
         let (reply, granted) = oneshot::channel();
         let key = self.wait(turn, Waiter { source: source.to_string(), bytes, is_retry, reply });
         let leave = LeaveOnDrop { shared: &self.shared, key };
+        // Whoever comes at the same time is in line first: tasks run in no order, and the first lanes are for the most urgent.
+        tokio::task::yield_now().await;
+        self.shared.grant(self.shared.lock());
         let answer = granted.await;
         drop(leave);
         answer.unwrap_or_else(|_| Err(DownloadError::cancelled()))
@@ -200,13 +203,12 @@ impl Lanes {
         Some(lane)
     }
 
-    /// Takes a place among those that wait.
+    /// Takes a place among those that wait, and is granted nothing yet.
     fn wait(&self, turn: Turn, waiter: Waiter) -> (Turn, u64) {
         let mut inner = self.shared.lock();
         inner.last_waiter += 1;
         let key = (turn, inner.last_waiter);
         inner.waiting.insert(key, waiter);
-        self.shared.grant(inner);
         key
     }
 

@@ -31,8 +31,8 @@ const CALM: Duration = Duration::from_secs(3);
 const DOWN_CALM_MIN: Duration = Duration::from_secs(2);
 const DOWN_CALM_MAX: Duration = Duration::from_secs(32);
 
-/// The number of requests that may move bytes, found by trying: doubled while that raises the rate, halved where half as
-/// many move as much, tried again from time to time because links change. So few that the urgent ones do not share the link
+/// The number of requests that may move bytes, found by trying: half as many more, then doubled while that raises the rate,
+/// halved where half as many move as much, tried again from time to time because links change. So few that the urgent ones do not share the link
 /// with the others, and so many that it is full.
 #[derive(Debug)]
 pub(crate) struct Window {
@@ -69,6 +69,15 @@ struct Trial {
     rate_before: u64,
     /// Whether a whole step has passed under it: what came in the first was in part asked for under the limit before.
     is_settled: bool,
+}
+
+/// By how much a larger limit is larger.
+#[derive(Debug, Clone, Copy)]
+enum More {
+    /// Enough to see whether it brings anything. If not, what is urgent has shared the link with few.
+    Half,
+    /// The last one was worth it.
+    Double,
 }
 
 impl Window {
@@ -136,7 +145,7 @@ impl Window {
         let before = self.limit;
         match self.trial {
             Some(trial) => self.judge(now, trial, rate, (&step, moving)),
-            None => self.try_another(now, rate, &step),
+            None => self.try_another(now, rate, (&step, More::Half)),
         }
         self.limit != before
     }
@@ -149,7 +158,7 @@ impl Window {
             let are_small = step.ended >= trial.from / 2;
             if is_up && are_small && rate >= percent(trial.rate_before, 100 + WORTH_PERCENT) {
                 self.trial = None;
-                self.try_another(now, rate, step);
+                self.try_another(now, rate, (step, More::Double));
             } else if moving <= self.limit {
                 self.trial = Some(Trial { is_settled: true, ..trial });
             }
@@ -157,7 +166,7 @@ impl Window {
         }
         self.trial = None;
         if is_up && rate >= percent(trial.rate_before, 100 + WORTH_PERCENT) {
-            self.try_another(now, rate, step);
+            self.try_another(now, rate, (step, More::Double));
         } else if is_up {
             self.limit = trial.from.min(self.limit_max);
             self.calm_until = now.saturating_add(CALM);
@@ -165,7 +174,7 @@ impl Window {
         } else if rate >= percent(trial.rate_before, KEPT_PERCENT) || !step.was_full {
             self.down_calm = DOWN_CALM_MIN;
             self.calm_until = now.saturating_add(CALM);
-            self.try_another(now, rate, step);
+            self.try_another(now, rate, (step, More::Half));
         } else {
             self.limit = trial.from.min(self.limit_max);
             self.down_calm_until = now.saturating_add(self.down_calm);
@@ -174,12 +183,16 @@ impl Window {
     }
 
     /// Tries another limit, if one is due. Nothing is learnt while nobody waits.
-    fn try_another(&mut self, now: Duration, rate: u64, step: &Step) {
+    fn try_another(&mut self, now: Duration, rate: u64, (step, more): (&Step, More)) {
         if !step.was_full {
             return;
         }
         let limit = if now >= self.calm_until && self.limit < self.limit_max {
-            self.limit.saturating_mul(2).min(self.limit_max)
+            let added = match more {
+                More::Half => (self.limit / 2).max(1),
+                More::Double => self.limit,
+            };
+            self.limit.saturating_add(added).min(self.limit_max)
         } else if now >= self.down_calm_until {
             (self.limit / 2).max(FIRST.min(self.limit_max))
         } else {
