@@ -68,10 +68,12 @@ pub(crate) struct Contents {
     journal_records: usize,
 }
 
+/// What the journal says of a chunk at its end. The number is the place of its last record in the journal, where it has one
+/// that still counts: a chunk may have been there several times, each time as another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Promised(usize),
-    Unwanted,
+    Unwanted(Option<usize>),
     Gone,
 }
 
@@ -182,20 +184,21 @@ fn read_journal(journal: &[u8], dir: u16, contents: &mut Contents) {
     let tail = journal.get(valid_len..).unwrap_or_default();
     contents.is_journal_torn = tail.iter().any(|byte| *byte != 0);
     let mut fates: HashMap<ChunkId, Fate> = HashMap::new();
-    let mut promised: Vec<Option<Record>> = Vec::new();
+    let mut records: Vec<Record> = Vec::new();
     for entry in &entries {
         match entry {
             JournalEntry::Publishing(entry) => {
-                fates.insert(entry.id, Fate::Promised(promised.len()));
+                fates.insert(entry.id, Fate::Promised(records.len()));
                 let path = entry.foreign_path.map(|path| Arc::from(Path::new(path)));
-                promised.push(Some(record_of(entry, Arc::from(entry.names), path, dir)));
+                records.push(record_of(entry, Arc::from(entry.names), path, dir));
             }
             JournalEntry::Deleting(id) => {
-                if let Some(Fate::Promised(place)) = fates.insert(*id, Fate::Unwanted)
-                    && let Some(record) = promised.get_mut(place).and_then(Option::take)
-                {
-                    contents.unwanted.push(record);
-                }
+                let place = match fates.get(id) {
+                    Some(Fate::Promised(place)) => Some(*place),
+                    Some(Fate::Unwanted(place)) => *place,
+                    Some(Fate::Gone) | None => None,
+                };
+                fates.insert(*id, Fate::Unwanted(place));
             }
             JournalEntry::Gone(id) => {
                 fates.insert(*id, Fate::Gone);
@@ -208,17 +211,18 @@ fn read_journal(journal: &[u8], dir: u16, contents: &mut Contents) {
     let unwanted = &mut contents.unwanted;
     contents.ready.retain(|resident| {
         let fate = fates.get(resident.id());
-        if fate == Some(&Fate::Unwanted) {
+        if fate == Some(&Fate::Unwanted(None)) {
             unwanted.push(resident.record());
         }
         fate.is_none()
     });
-    contents.unwanted.retain(|record| fates.get(&record.id) == Some(&Fate::Unwanted));
-    // The last fate counts: a promise that was followed by another one, or by its end, is no longer one.
-    let last = |(place, record): (usize, Option<Record>)| {
-        record.filter(|record| fates.get(&record.id) == Some(&Fate::Promised(place)))
-    };
-    contents.promised = promised.into_iter().enumerate().filter_map(last).collect();
+    for (place, record) in records.into_iter().enumerate() {
+        match fates.get(&record.id) {
+            Some(Fate::Promised(last)) if *last == place => contents.promised.push(record),
+            Some(Fate::Unwanted(Some(last))) if *last == place => contents.unwanted.push(record),
+            _ => {}
+        }
+    }
 }
 
 impl Contents {

@@ -115,7 +115,9 @@ impl LocalDataSource {
     fn scan_into(&self, found: &mut Found, places: &mut Places) -> io::Result<()> {
         let ready = found.ready.iter().map(|resident| *resident.id());
         let known: HashSet<ChunkId> = ready.chain(found.unwanted.iter().map(|record| record.id)).collect();
-        let mut sequence = found.ready.iter().map(|resident| resident.sequence()).max().unwrap_or_default();
+        let ready = found.ready.iter().map(|resident| resident.sequence());
+        let unwanted = found.unwanted.iter().map(|record| record.sequence);
+        let mut sequence = ready.chain(unwanted).max().unwrap_or_default();
         let mut walk = scan::Walk::new();
         while let Some(path) = walk.next(&self.disk)? {
             if let scan::Seen::Chunk(mut record) = scan::look(&self.disk, self.dir, &path)

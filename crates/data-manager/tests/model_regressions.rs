@@ -284,3 +284,34 @@ fn a_chunk_of_small_files_has_a_part_map_only_when_it_is_left_for_later() {
     world.restart();
     assert_eq!(maps(&world), 1);
 }
+
+/// A chunk that came and went and came again is in the snapshot and in the journal. Where it was to go once more, the next start
+/// believed the snapshot: it had another's place among the chunks of its first block, which hid either, or the files of then.
+#[test]
+fn a_chunk_that_was_there_before_is_found_again_as_what_it_is_now() {
+    let mut world = World::started(15);
+    let now = chunk(1, 0);
+    let mut before = now.clone();
+    let name = before.files.keys().max().unwrap().clone();
+    before.files.remove(&name);
+    world.call(|hold| hold.download_chunk(before)).unwrap();
+    world.expect(|event| matches!(event, Event::Ready(_)));
+    // Into the snapshot; what follows is in the journal.
+    world.restart();
+    world.call(|hold| hold.delete_chunk(id(1)));
+    world.expect(|event| matches!(event, Event::Removed(_)));
+    world.call(|hold| hold.download_chunk(now.clone())).unwrap();
+    world.expect(|event| matches!(event, Event::Ready(_)));
+    // It is still there when the power goes, noted as one that is to go.
+    world.lease("kept", &[world.pin(1)], Duration::from_hours(1)).unwrap();
+    world.call(|hold| hold.delete_chunk(id(1)));
+    world.pass(MOMENT);
+    world.cut_power();
+    world.open().unwrap();
+    assert!(world.list().is_empty());
+    world.source.set(1, Manner::Fails(SourceErrorKind::Permanent));
+    world.call(|hold| hold.download_chunk(now)).unwrap();
+    world.expect(|event| matches!(event, Event::Ready(_)));
+    assert_eq!(world.list(), [1], "nothing is fetched for it");
+    assert_eq!(world.look_at(&world.pin(1)), Look::Whole);
+}
