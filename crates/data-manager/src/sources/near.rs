@@ -1,28 +1,15 @@
 //! The scheme that a misspelt one most probably meant.
 //! Refuses to guess: schemes are short, and one of three letters has another near it by chance.
 
+use strsim::levenshtein;
+
 /// The scheme of `known` that is a slip of the finger away, or two for one of five letters or more.
 pub(super) fn near_scheme<'a>(scheme: &str, known: &[&'a str]) -> Option<&'a str> {
     let slips_max = if scheme.len() >= 5 { 2 } else { 1 };
-    let near = known.iter().map(|&candidate| (slips(scheme.as_bytes(), candidate.as_bytes()), candidate));
+    let near = known.iter().map(|&candidate| (levenshtein(scheme, candidate), candidate));
     near.filter(|&(slips, candidate)| slips <= slips_max && slips < candidate.len())
         .min_by_key(|&(slips, _)| slips)
         .map(|(_, candidate)| candidate)
-}
-
-/// How many letters must be put in, taken out or changed to make one of the other.
-fn slips(from: &[u8], to: &[u8]) -> usize {
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (line, letter) in from.iter().enumerate() {
-        let mut left = line + 1;
-        let mut next = vec![left];
-        for ((other, above_left), above) in to.iter().zip(&row).zip(row.iter().skip(1)) {
-            left = (above_left + usize::from(letter != other)).min(above + 1).min(left + 1);
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 #[cfg(test)]
