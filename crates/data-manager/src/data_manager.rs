@@ -1,7 +1,7 @@
 //! Data Manager: the only interface that workers see. It records what is wanted and answers what is here.
 //! Refuses IO on the caller's thread: everything slow happens in the Tasks Manager.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,9 +13,10 @@ use tokio::runtime::Handle;
 
 use crate::assignment::{Assignment, Priority};
 use crate::bandwidth::Bandwidth;
-use crate::chunk_ref::{ChunkRef, Places, Wake};
-use crate::data_catalogue::{Bell, DataCatalogue, Found, Room, Wanted};
+use crate::chunk_ref::{ChunkRef, Wake};
+use crate::data_catalogue::{Bell, DataCatalogue, Wanted};
 use crate::data_chunk::{BlockRange, ChunkId, DataChunk, DataChunkRef, DatasetId, hex_id};
+use crate::data_dirs::{DataDirs, open_disks};
 use crate::data_source::DataSource;
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Watch;
@@ -29,7 +30,6 @@ use crate::pool::Pool;
 use crate::publisher::Publisher;
 use crate::snapshot::RangeView;
 use crate::sources::Sources;
-use crate::staging;
 use crate::status::{ChunkProgress, ChunkStatus, DataDirStatus, PinStatus, SourceStatus, Totals};
 use crate::tasks_manager::{Rounds, TasksManager};
 use crate::verify::{self, Verification, Verify};
@@ -125,7 +125,8 @@ impl DataManagerImpl {
         }
         let disks = if parts.disks.is_empty() { open_disks(&options)? } else { parts.disks };
         let bell = Arc::new(Bell::default());
-        let opened = open_dirs(&options, disks, &bell)?;
+        let wake: Arc<dyn Wake> = Arc::<Bell>::clone(&bell);
+        let opened = DataDirs::open(&options, disks, wake)?;
         let limits = options.limits;
         let in_flight_max = usize::try_from(limits.chunks_in_flight_max).unwrap_or(usize::MAX);
         let catalogue = DataCatalogue::new(
@@ -530,65 +531,6 @@ impl DataManager for DataManagerImpl {
     fn delete_chunk(&self, chunk_id: ChunkId) {
         DataManagerImpl::delete_chunk(self, chunk_id);
     }
-}
-
-/// The data directories, opened.
-struct Opened {
-    dirs: Vec<(LocalDataSource, crate::catalogue_file::CatalogueFile)>,
-    rooms: Vec<Room>,
-    found: Found,
-    places: Places,
-}
-
-fn open_disks(options: &Options) -> Result<Vec<Disk>> {
-    let open = |path: &Path| {
-        Disk::open(path)
-            .map_err(|error| Error::io(format!("opening the data directory {}", path.display()), error))
-    };
-    options.data_dirs.iter().map(|data_dir| open(&data_dir.path)).collect()
-}
-
-fn open_dirs(options: &Options, disks: Vec<Disk>, bell: &Arc<Bell>) -> Result<Opened> {
-    let roots = disks.iter().map(|disk| Arc::from(disk.root())).collect();
-    let wake: Arc<dyn Wake> = Arc::<Bell>::clone(bell);
-    let places = Places::new(roots, wake);
-    let mut opened = Opened { dirs: Vec::new(), rooms: Vec::new(), found: Found::default(), places };
-    for (position, disk) in disks.into_iter().enumerate() {
-        let dir = u16::try_from(position)
-            .map_err(|_| Error::new(ErrorKind::Invalid, "more than 65,536 data directories"))?;
-        let bytes_max = options.data_dirs.get(position).and_then(|data_dir| data_dir.bytes_max);
-        let space = disk.space().map_err(|error| Error::io("asking for free space", error))?;
-        opened.rooms.push(Room::new(disk.root().to_path_buf(), bytes_max, space.free));
-        let (source, file, found) = LocalDataSource::open(disk, dir, &mut opened.places)?;
-        opened.dirs.push((source, file));
-        opened.found.ready.extend(found.ready);
-        opened.found.unwanted.extend(found.unwanted);
-        opened.found.staged.extend(found.staged);
-        opened.found.leases.extend(found.leases);
-    }
-    if opened.dirs.len() > 1 {
-        opened.found.ready.sort_by_key(|resident| resident.order());
-        // Somebody may have copied a chunk from one directory to another: the first one found counts, and none of what is to be
-        // removed.
-        let mut seen: HashSet<ChunkId> = opened.found.unwanted.iter().map(|record| record.id).collect();
-        opened.found.ready.retain(|resident| seen.insert(*resident.id()));
-        drop_repeated_parts(&mut opened, seen)?;
-    }
-    Ok(opened)
-}
-
-/// A chunk that moved to another directory when a sync had failed in its first one left its parts there. Those that come
-/// second are worth nothing: what counts is what is ready, then what was found first.
-fn drop_repeated_parts(opened: &mut Opened, mut seen: HashSet<ChunkId>) -> Result<()> {
-    for (id, dir, bytes) in std::mem::take(&mut opened.found.staged) {
-        if seen.insert(id) {
-            opened.found.staged.push((id, dir, bytes));
-        } else if let Some((source, _)) = opened.dirs.get(usize::from(dir)) {
-            let failed = |error| Error::io("removing parts of a chunk that is elsewhere", error);
-            staging::discard(source.disk(), &id).map_err(failed)?;
-        }
-    }
-    Ok(())
 }
 
 /// Whether an assignment is one that a worker can hold, by the number of files of each chunk.

@@ -95,6 +95,7 @@ mod catalogue_file;
 mod chunk_ref;
 mod crawl;
 mod data_catalogue;
+mod data_dirs;
 mod digest;
 mod download;
 mod download_error;
