@@ -85,41 +85,6 @@ fn no_more_chunks_are_in_flight_than_allowed_and_no_more_requests_are_open() {
 }
 
 #[test]
-fn the_urgent_come_first_and_then_the_short() {
-    let sizes = [4_000_000, 2_000_000, 1_000_000, 3_000_000, 30_000_000];
-    let mut stock: Vec<Stock> = Vec::new();
-    for (number, size) in (1..).zip(sizes) {
-        stock.push(Stock::new(number, &[("a.parquet", size)]));
-    }
-    let world = slow(&stock, 40 << 20);
-    let mut options = world.options();
-    options.limits.chunks_in_flight_max = 1;
-    let hold = DataManagerImpl::open_with(options, Parts::default()).unwrap();
-    // Something to be busy with while the others are asked for.
-    let busy = small(99);
-    world.origin.replace(&busy.path(0), busy.content(0));
-    world.origin.set_fault(&busy.path(0), Plan::always(Fault::Drip { bytes_per_second: 10_000 }));
-    hold.download_chunk(busy.chunk(&world.origin, Said::Size)).unwrap();
-    world.runtime.block_on(world.origin.wait_for_requests(1));
-    let mut watch = hold.watch();
-    // In one call, so that none has waited longer than others, which counts too.
-    let asked = stock.iter().chain([&busy]).map(|each| {
-        let priority = Priority(if each.number == 5 { 10 } else { 0 });
-        (each.chunk(&world.origin, Said::Size), priority)
-    });
-    let chunks = asked.collect();
-    hold.apply(Assignment { id: "all".to_string(), chunks, drop: Dropping::Now }).unwrap();
-    let mut order = Vec::new();
-    expect_event(&mut watch, "all started", |event| {
-        if let Event::Started(id) = event {
-            order.push(*id);
-        }
-        order.len() == 5
-    });
-    assert_eq!(order, [5, 3, 2, 4, 1].map(wide_id));
-}
-
-#[test]
 fn a_full_directory_pauses_and_goes_on_when_a_chunk_is_deleted() {
     let stock: Vec<Stock> = (1..=3).map(|number| Stock::new(number, &[("a.parquet", 1_000_000)])).collect();
     let world = stocked(&stock);

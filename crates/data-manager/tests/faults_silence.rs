@@ -5,8 +5,10 @@
 
 mod fixture;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use data_manager::assignment::{Assignment, Dropping, Priority};
 use data_manager::data_chunk::DataChunkRef;
 use data_manager::data_source::SourceErrorKind;
 use data_manager::event::Event;
@@ -298,4 +300,35 @@ async fn a_body_that_brings_much_less_than_others_is_asked_for_anew_from_where_i
 async fn a_body_that_is_a_fifth_as_fast_as_others_is_left_alone() {
     let (took, asks) = behind_others(Manner::Rate(200_000)).await;
     assert!(took >= Duration::from_millis(400) && asks == 1, "{asks} requests, {took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_urgent_come_first_and_then_the_short() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Scripted::new();
+    let mut options = options(&dir);
+    options.limits.chunks_in_flight_max = 1;
+    let hold = source.open(options);
+    let mut watch = hold.watch();
+    let sizes: [usize; 5] = [4_000_000, 2_000_000, 1_000_000, 3_000_000, 30_000_000];
+    let mut chunks = Vec::new();
+    for (number, size) in (1..).zip(sizes) {
+        let mut chunk = source.chunk("host", number, Manner::Good);
+        let url = format!("sim://host/{number}");
+        source.put(&url, &vec![7; size], Some("\"v1\""), Manner::Good);
+        chunk.files = HashMap::from([("a.parquet".to_string(), format!("{url}#size={size}"))]);
+        chunks.push((chunk, Priority(if number == 5 { 10 } else { 0 })));
+    }
+    // In one call, so that none has waited longer than others, which counts too.
+    hold.apply(Assignment { id: "all".to_string(), chunks, drop: Dropping::Now }).unwrap();
+    let mut order = Vec::new();
+    event(&mut watch, "all started", |event| {
+        if let Event::Started(id) = event {
+            order.push(*id);
+        }
+        order.len() == 5
+    })
+    .await;
+    assert_eq!(order, [5, 3, 2, 4, 1].map(wide_id));
+    hold.close_in_task().await;
 }
