@@ -1,7 +1,8 @@
 //! `DataDirs`: the data directories of a hold, opened together, and what lies in all of them as one.
 //! Refuses to look into a directory itself: each Local Data Source does that.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use crate::data_chunk::ChunkId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::local_data_source::LocalDataSource;
 use crate::options::Options;
+use crate::record::Record;
 use crate::staging;
 
 /// The data directories, opened.
@@ -61,9 +63,44 @@ impl DataDirs {
             // to be removed.
             let mut seen: HashSet<ChunkId> = opened.found.unwanted.iter().map(|record| record.id).collect();
             opened.found.ready.retain(|resident| seen.insert(*resident.id()));
+            opened.tell_apart().map_err(|error| {
+                Error::io("numbering anew what lies in data directories that were used apart", error)
+            })?;
             opened.drop_repeated_parts(seen)?;
         }
         Ok(opened)
+    }
+
+    /// Directories that were used apart, or whose catalogue was made anew, may give one number to two chunks of a dataset with
+    /// the same first block, and an index takes the two for one: a deletion could hide the wrong one. The order they were
+    /// published in is not known, so that of the later directory counts as published now, durably: else each start would
+    /// put it before what is published meanwhile.
+    fn tell_apart(&mut self) -> io::Result<()> {
+        let ready = self.found.ready.iter().map(|resident| resident.sequence());
+        let unwanted = self.found.unwanted.iter().map(|record| record.sequence);
+        let mut last = ready.chain(unwanted).max().unwrap_or_default();
+        let mut anew: BTreeMap<u16, Vec<Record>> = BTreeMap::new();
+        let mut before = None;
+        for resident in &mut self.found.ready {
+            let order = resident.order();
+            if before.replace(order) != Some(order) {
+                continue;
+            }
+            last += 1;
+            let record = Record { sequence: last, ..resident.record() };
+            if let Some(numbered) = self.places.resident(&record) {
+                *resident = numbered;
+                anew.entry(record.dir).or_default().push(record);
+            }
+        }
+        for (dir, records) in anew {
+            if let Some((_, file)) = self.dirs.get_mut(usize::from(dir)) {
+                file.append_publishing(records.iter())?;
+                // The commit point of their new numbers.
+                file.sync()?;
+            }
+        }
+        Ok(())
     }
 
     /// A chunk that moved to another directory when a sync had failed in its first one left its parts there. Those that

@@ -7,7 +7,7 @@ mod fixture;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use data_manager::data_chunk::{DataChunkRef, hex_id};
+use data_manager::data_chunk::{DataChunk, DataChunkRef, hex_id};
 use data_manager::data_manager::{DataManagerImpl, Parts};
 use data_manager::error::ErrorKind;
 use data_manager::event::Event;
@@ -212,6 +212,69 @@ fn a_chunk_that_lies_in_two_directories_is_one_and_goes_from_both() {
         hold.close();
         let hold = DataManagerImpl::open_with(options, Parts::default()).unwrap();
         assert!(hold.list_chunks().is_empty(), "{index}");
+    }
+}
+
+/// A chunk of the blocks of chunk 1.
+fn rival(world: &World, number: u8) -> DataChunk {
+    DataChunk { block_range: world.chunk(1).block_range, ..world.chunk(number) }
+}
+
+/// Chunks of the same blocks, 1 and then 2, each in a directory of its own that gave it the first number; options for both.
+#[expect(clippy::unwrap_used, reason = "a fixture fails as tests do")]
+fn two_used_apart() -> (World, Options) {
+    let world = World::new(3);
+    let mut options = world.options();
+    options.data_dirs.push(DataDir { path: world.path().join("other"), bytes_max: None });
+    for (number, data_dir) in [1, 2].into_iter().zip(&options.data_dirs) {
+        let mut alone = options.clone();
+        alone.data_dirs = vec![data_dir.clone()];
+        let hold = DataManagerImpl::open_with(alone, Parts::default()).unwrap();
+        hold.download_chunk(rival(&world, number)).unwrap();
+        hold.wait_chunk(id(number), PATIENCE).unwrap();
+        hold.close();
+    }
+    (world, options)
+}
+
+#[test]
+fn chunks_of_directories_that_were_used_apart_are_told_apart() {
+    for (index, gone) in [("known", 1), ("known", 2), ("lost", 1), ("lost", 2)] {
+        let (world, options) = two_used_apart();
+        if index == "lost" {
+            std::fs::remove_dir_all(world.path().join("other/.catalogue")).unwrap();
+        }
+        let hold = DataManagerImpl::open_with(options, Parts::default()).unwrap();
+        let found = || hold.find_chunk(DATASET, 10).map(|chunk| chunk.id());
+        assert_eq!(hold.find_range(DATASET, 10..20).chunks.len(), 2, "{index}");
+        // Of two whose order nobody knows, that of the later directory counts as the later one.
+        assert_eq!(found(), Some(id(2)), "{index}");
+        let mut watch = hold.watch();
+        assert!(hold.delete_chunk(id(gone)));
+        assert_eq!(found(), Some(id(3 - gone)), "{index}: without {gone}");
+        expect_event(&mut watch, "the removal", |event| *event == Event::Removed(id(gone)));
+        hold.download_chunk(rival(&world, gone)).unwrap();
+        hold.wait_chunk(id(gone), PATIENCE).unwrap();
+        assert_eq!(found(), Some(id(gone)), "{index}: published last");
+    }
+}
+
+#[test]
+fn the_order_that_directories_used_apart_were_given_outlives_a_kill() {
+    let (world, mut options) = two_used_apart();
+    let hold = DataManagerImpl::open_with(options.clone(), Parts::default()).unwrap();
+    hold.download_chunk(rival(&world, 3)).unwrap();
+    hold.wait_chunk(id(3), PATIENCE).unwrap();
+    // What a process that is killed here leaves behind.
+    for data_dir in &mut options.data_dirs {
+        let left = data_dir.path.with_extension("left");
+        copy_tree(&data_dir.path, &left);
+        data_dir.path = left;
+    }
+    let after = DataManagerImpl::open_with(options, Parts::default()).unwrap();
+    for hold in [hold, after] {
+        let found = hold.find_chunk(DATASET, 10).map(|chunk| chunk.id());
+        assert_eq!(found, Some(id(3)), "published last");
     }
 }
 
