@@ -77,6 +77,18 @@ class LoopFileSystem:
                         raise
                     step //= 2
 
+    def leave_inodes(self, count):
+        """Takes all inodes but so many, where their number is fixed."""
+        free = os.statvfs(self.mount_point).f_favail
+        assert free > count, f"only {free} inodes are free"
+        directory = self.mount_point / "inodes"
+        directory.mkdir()
+        for number in range(free - count - 1):
+            (directory / str(number)).touch()
+
+    def give_inodes(self):
+        shutil.rmtree(self.mount_point / "inodes")
+
     def give_room(self):
         (self.mount_point / "ballast").unlink()
 

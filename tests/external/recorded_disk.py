@@ -141,26 +141,28 @@ class Record:
         """For each of these flushes, in order: what is on disk with it, and with some of what came up to the next one.
 
         Yields the number of the flush. Of the later writes any may be there, whole or some of its sectors: a disk writes
-        what it was not yet told to flush in any order.
+        what it was not yet told to flush in any order. A flush that is chosen again gives another choice of these.
         """
         durable = path.with_name("durable")
         copy(self.base, durable)
-        done = 0
+        done, last = 0, None
         for flush in chosen:
             self.apply(durable, self.entries[done : self.flushes[flush]])
             done = self.flushes[flush]
             following = self.flushes[flush + 1] if flush + 1 < len(self.flushes) else len(self.entries)
-            for is_exact in (True, False):
+            for is_exact in (False,) if flush == last else (True, False):
                 copy(durable, path)
                 if not is_exact:
                     self.apply(path, some(self.entries[done:following], dice))
                 yield flush
+            last = flush
         durable.unlink()
 
     def choose(self, count, dice):
-        """So many of the flushes, in order, or all."""
+        """So many of the flushes, in order; all of them, and some again, where there are not so many."""
         flushes = range(len(self.flushes))
-        return sorted(dice.sample(flushes, count)) if count < len(flushes) else list(flushes)
+        rounds, rest = divmod(count, len(flushes))
+        return sorted([*flushes] * rounds + dice.sample(flushes, rest))
 
     def length_before(self, flush):
         """How long the record was when this flush was not yet in it; of the one behind the last: how long it is."""

@@ -13,6 +13,8 @@ from hold import number_of
 from log_program import LogProgram, check_prefix, ids_in, unframed
 
 KILLS = number_of("LOGHOLD_LOG_KILLS", 15)
+# Of the starts behind a kill so many are killed as well, within the time that one takes.
+KILLED_AGAIN_SHARE, START_SECONDS = 0.2, 0.015
 SMALL = ["--max-size-data-file", "65536"]
 FORMATS = {
     "format-1": ["--format-version", "1", "--index-num-per-file", "100", "--index-file-num-per-dir", "8"],
@@ -42,6 +44,8 @@ def test_every_id_that_was_printed_survives_a_kill_and_there_is_no_hole(log, dic
         running.kill()
         printed = ids_in(b"\n".join(running.lines()))
         assert printed == list(range(count + 1, count + 1 + len(printed)))
+        if dice.random() < KILLED_AGAIN_SHARE:
+            kill_while_it_starts(log, dice)
         ids = log.ids()
         check_prefix(ids, printed)
         count = len(ids)
@@ -50,6 +54,16 @@ def test_every_id_that_was_printed_survives_a_kill_and_there_is_no_hole(log, dic
     # Opening it once more mends its end; then nothing is left to say.
     log.append([b"last"])
     assert [one for one in log.check() if one["severity"] == "damage"] == []
+
+
+def kill_while_it_starts(log, dice):
+    """Kills the next writer too, while it looks for the end of the log and mends it, or a little later."""
+    running = log.start("append")
+    try:
+        running.process.wait(dice.uniform(0, START_SECONDS))
+    except subprocess.TimeoutExpired:
+        pass
+    assert running.kill() == -signal.SIGKILL, running.errors
 
 
 @pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)

@@ -1,6 +1,8 @@
 //! The command line, parsed: text in, a command out.
 //! Refuses to look at the machine: that is for the commands.
 
+use crate::prove;
+
 /// What `cargo xtask help` prints.
 pub(crate) const USAGE: &str = "\
 usage: cargo xtask COMMAND
@@ -11,7 +13,9 @@ usage: cargo xtask COMMAND
         --skip-external  the same, and only when what they need is missing
         --no-install     install nothing; say what is missing
   tidy  the rules of STYLE.md that a program can check
-  prove the proofs of the log for longer: more seeds and steps, every bit of every file; about an hour
+  prove [PART...]
+        the proofs for longer than the gates: more seeds, steps, kills and power cuts, every bit; about MEASURED
+        PART     only this one, such as \"power cuts\"; an unknown one is answered with the names of all
   bench NAME [ARGUMENT...]
         the benches of bench/, `hold`, `log` or `joint`, in release mode; everything after `bench` is passed on";
 
@@ -24,8 +28,8 @@ pub(crate) enum Command {
     Test(TestOptions),
     /// Run the tree's own rules.
     Tidy,
-    /// Run the long proofs.
-    Prove,
+    /// Run these of the long proofs, or all.
+    Prove(Vec<&'static prove::Part>),
     /// Run a bench with these arguments.
     Bench(Vec<String>),
 }
@@ -51,10 +55,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Command, String> {
             None => Ok(Command::Tidy),
             Some(extra) => Err(format!("tidy takes no arguments, but got `{extra}`")),
         },
-        "prove" => match rest.first() {
-            None => Ok(Command::Prove),
-            Some(extra) => Err(format!("prove takes no arguments, but got `{extra}`")),
-        },
+        "prove" => prove::parts(rest).map(Command::Prove),
         "bench" if rest.is_empty() => Err("bench needs a name: `hold`, `log` or `joint`".to_owned()),
         "bench" => Ok(Command::Bench(rest.to_vec())),
         other => Err(format!("no command is called `{other}`")),

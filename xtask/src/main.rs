@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 mod args;
 mod bench;
+mod external;
 #[expect(
     clippy::disallowed_methods,
     reason = "a development tool: it reads the real tree and removes its own build leftovers"
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
         }
         Command::Test(options) => test::run(&options, &root),
         Command::Tidy => tidy::run(&root),
-        Command::Prove => prove::run(&root),
+        Command::Prove(parts) => prove::run(&parts, &root),
         Command::Bench(arguments) => bench::run(&arguments, &root),
     };
     match outcome {

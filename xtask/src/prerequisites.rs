@@ -265,7 +265,7 @@ fn plan<'a>(
     if refused.is_empty() { Ok(missing.iter().map(|row| row.install).collect()) } else { Err(refused) }
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     tools::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0")
 }
 

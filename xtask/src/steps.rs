@@ -16,14 +16,14 @@ pub(crate) enum Outcome {
 #[derive(Debug)]
 pub(crate) struct Steps {
     started: Instant,
-    done: u32,
+    done: Vec<(String, Duration)>,
     left_out: Vec<String>,
 }
 
 impl Steps {
     /// Starts the run's clock.
     pub(crate) fn start() -> Steps {
-        Steps { started: Instant::now(), done: 0, left_out: Vec::new() }
+        Steps { started: Instant::now(), done: Vec::new(), left_out: Vec::new() }
     }
 
     /// Runs one step. A failure comes back with the step's name and the time of the whole run.
@@ -36,8 +36,9 @@ impl Steps {
         let started = Instant::now();
         match step() {
             Ok(Outcome::Done) => {
-                self.done = self.done.saturating_add(1);
-                eprintln!("    {name}: {}", seconds(started.elapsed()));
+                let time = started.elapsed();
+                eprintln!("    {name}: {}", seconds(time));
+                self.done.push((name.to_owned(), time));
                 Ok(())
             }
             Ok(Outcome::LeftOut(reason)) => {
@@ -59,7 +60,14 @@ impl Steps {
             [] => String::new(),
             some => format!("; LEFT OUT: {}", some.join(", ")),
         };
-        format!("{} steps passed in {}{left_out}", self.done, seconds(self.started.elapsed()))
+        format!("{} steps passed in {}{left_out}", self.done.len(), seconds(self.started.elapsed()))
+    }
+
+    /// A line for each step that was done, with its time: for a run so long that its own lines are out of sight.
+    pub(crate) fn times(&self) -> String {
+        let width = self.done.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+        let lines = self.done.iter().map(|(name, time)| format!("{name:width$}  {:>9}\n", seconds(*time)));
+        lines.collect()
     }
 }
 
@@ -78,6 +86,11 @@ mod tests {
         steps.run("two", || Ok(Outcome::LeftOut("no nginx:\n  install it".to_owned()))).unwrap();
         let summary = steps.summary();
         assert!(summary.starts_with("1 steps passed"), "{summary}");
+        assert!(
+            steps.times().starts_with("one  ") && steps.times().lines().count() == 1,
+            "{}",
+            steps.times()
+        );
         assert!(summary.ends_with("LEFT OUT: two (no nginx)"), "{summary}");
     }
 

@@ -2,15 +2,13 @@
 //! Refuses to pass over a gate silently: what is left out stands in the last lines.
 
 use std::path::Path;
-use std::process::Command;
 
 use crate::args::TestOptions;
+use crate::external::{EXTERNAL_DIRECTORY, External};
 use crate::prerequisites::{Gate, Toolbox};
 use crate::steps::{Outcome, Steps};
-use crate::{files, tidy, tools};
-
-/// Tests that need other programs: `test_*.py` for pytest, `*.sh` for bash.
-const EXTERNAL_DIRECTORY: &str = "tests/external";
+use crate::tools::Stream;
+use crate::{tidy, tools};
 
 /// The tests whose locks and atomics are a scheduler's. The other unit tests cannot run with those.
 const INTERLEAVINGS: [&str; 10] = [
@@ -123,70 +121,5 @@ fn workspace_tests(
     if std::env::var_os("CI").is_some() {
         command.args(["--profile", "ci"]);
     }
-    tools::run_and_keep(&mut command, |line| line.trim_start().starts_with("Summary ["))
-}
-
-/// The tests in the external directory, by how they are run.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct External {
-    has_python: bool,
-    scripts: Vec<String>,
-}
-
-impl External {
-    fn find(root: &Path) -> External {
-        External::of(files::names(&root.join(EXTERNAL_DIRECTORY)))
-    }
-
-    fn of(names: Vec<String>) -> External {
-        let ends_in = |name: &str, end| Path::new(name).extension().is_some_and(|extension| extension == end);
-        let has_python = names.iter().any(|name| name.starts_with("test_") && ends_in(name, "py"));
-        External { has_python, scripts: names.into_iter().filter(|name| ends_in(name, "sh")).collect() }
-    }
-
-    fn is_empty(&self) -> bool {
-        *self == External::default()
-    }
-
-    /// Each test finds the program in `LOGHOLD_BINARY`, and the servers and the Python packages on `PATH`.
-    fn run(&self, root: &Path, target: &Path, toolbox: &Toolbox) -> Result<(), String> {
-        tools::run(tools::cargo(root).args(["build", "--quiet", "--package", "loghold"]))?;
-        let binary = target.join("debug/loghold");
-        let within = |mut command: Command| {
-            command.current_dir(root).env("PATH", toolbox.path()).env("LOGHOLD_BINARY", &binary);
-            // The tree stays as it was: tidy and git see every file that is not ignored.
-            command.env("PYTHONDONTWRITEBYTECODE", "1");
-            command
-        };
-        for script in &self.scripts {
-            let mut command = within(Command::new("bash"));
-            tools::run(command.arg(format!("{EXTERNAL_DIRECTORY}/{script}")))?;
-        }
-        if self.has_python {
-            let mut command = within(Command::new(toolbox.python()));
-            command.args(["-m", "pytest", "-q", "-p", "no:cacheprovider", EXTERNAL_DIRECTORY]);
-            tools::run(&mut command)?;
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(names: &[&str]) -> External {
-        External::of(names.iter().map(|name| (*name).to_owned()).collect())
-    }
-
-    #[test]
-    fn external_tests_are_found_by_their_names() {
-        let external = found(&["README.md", "data.json", "nginx.sh", "servers.py", "test_engines.py"]);
-        assert_eq!(external, External { has_python: true, scripts: vec!["nginx.sh".to_owned()] });
-    }
-
-    #[test]
-    fn helpers_and_documents_alone_are_no_tests() {
-        assert!(found(&["README.md", "servers.py", "requirements.txt"]).is_empty());
-    }
+    tools::run_and_keep(&mut command, Stream::Stderr, |line| line.trim_start().starts_with("Summary ["))
 }

@@ -2,7 +2,7 @@
 //! Refuses to install any: that is for the prerequisites.
 
 use std::ffi::OsString;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -42,18 +42,36 @@ pub(crate) fn output(command: &mut Command) -> Result<String, String> {
         .map_err(|_| format!("{} printed something that is not text", shown(command)))
 }
 
-/// Runs to the end, passes its stderr on as it comes, and returns the last line there that `is_wanted` accepts,
-/// also when the command fails.
+/// Where a command says what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    /// Its stdout.
+    Stdout,
+    /// Its stderr.
+    Stderr,
+}
+
+/// Runs to the end, passes one of its streams on to stderr as it comes, and returns the last line there that `is_wanted`
+/// accepts, also when the command fails.
 pub(crate) fn run_and_keep(
     command: &mut Command,
+    stream: Stream,
     is_wanted: fn(&str) -> bool,
 ) -> (Result<(), String>, Option<String>) {
-    let mut child = match command.stderr(Stdio::piped()).spawn() {
+    let piped = match stream {
+        Stream::Stdout => command.stdout(Stdio::piped()),
+        Stream::Stderr => command.stderr(Stdio::piped()),
+    };
+    let mut child = match piped.spawn() {
         Ok(child) => child,
         Err(error) => return (Err(format!("{} cannot be run: {error}", shown(command))), None),
     };
     let mut kept = None;
-    for line in child.stderr.take().into_iter().flat_map(|pipe| BufReader::new(pipe).split(b'\n')) {
+    let pipe: Option<Box<dyn Read>> = match stream {
+        Stream::Stdout => child.stdout.take().map(|pipe| Box::new(pipe) as _),
+        Stream::Stderr => child.stderr.take().map(|pipe| Box::new(pipe) as _),
+    };
+    for line in pipe.into_iter().flat_map(|pipe| BufReader::new(pipe).split(b'\n')) {
         let Ok(bytes) = line else { break };
         let line = String::from_utf8_lossy(&bytes).into_owned();
         eprintln!("{line}");
