@@ -197,6 +197,19 @@ fn wrong_descriptors_are_refused_before_anything_is_fetched() {
 }
 
 #[test]
+fn a_scheme_that_nobody_serves_is_refused_before_the_first_of_many_is_begun() {
+    // So many that some would be asked for while the last is looked at.
+    let served = Served::start(&[("one", 5)]);
+    let mut all: Vec<String> = (1..=200).map(|byte| descriptor(byte, 0, 10, &served.url("one"))).collect();
+    all.push(descriptor(201, 0, 10, "ftp://data.example/one"));
+    let program = Program::new();
+    let run = get(&program, &[], &all);
+    assert_eq!((run.code, run.stdout.as_str()), (2, ""), "{run:?}");
+    assert!(run.stderr.contains("ftp") && run.stderr.contains(&id_of(201)), "{run:?}");
+    assert!(served.origin.log().is_empty(), "{:?}", served.origin.log());
+}
+
+#[test]
 fn a_reader_that_goes_away_is_no_error_to_talk_about() {
     let served = Served::start(&[("one", 5)]);
     let program = Program::new();
