@@ -14,6 +14,7 @@ use tokio::time::sleep;
 
 use crate::args::apply::ApplyArguments;
 use crate::block_range::show_block_range;
+use crate::commands::chunk::open_or_make;
 use crate::commands::chunk::report::BlocksReport;
 use crate::commands::hot_copy::HotCopy;
 use crate::dataset::Dataset;
@@ -62,7 +63,7 @@ pub(crate) fn run(arguments: &ApplyArguments, settings: &Settings) -> Outcome<Ex
     let parts = if is_local { Settings::hold_parts_with_files() } else { settings.hold_parts() };
     let options = settings.hold_options()?;
     let hindrances = Hindrances::new(options.data_dirs.len());
-    let hold = DataManagerImpl::open_with(options, parts)?;
+    let hold = open_or_make(settings, options, parts)?;
     let store = arguments.from.as_str().trim_end_matches('/').to_string();
     let applying = Applying {
         hold: &hold,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use sealer::{ChunkId, FileEntry, FileKind, Manifest};
 use sha2::{Digest, Sha256};
 
-use crate::program::{Program, ended, send_signal};
+use crate::program::{Program, ended, names_in, send_signal};
 
 struct Sealed<'a> {
     program: &'a Program,
@@ -272,4 +272,28 @@ fn a_directory_that_is_followed_is_waited_for_until_a_sealer_makes_it() {
     stderr.read_line(&mut line).unwrap();
     send_signal(&waiting, "TERM");
     assert_eq!(ended(waiting).code, 143, "{line}");
+}
+
+#[test]
+fn the_list_of_a_killed_run_goes_with_the_next_apply() {
+    let program = Program::with_three_chunks();
+    let mut sealed = Sealed { program: &program, last: None };
+    sealed.seal(0, 9, &[]);
+    // As a killed `with` leaves it, once its lease is over.
+    program.write("data/.lists/with-gone.json", "[]");
+    let run = program.run(&["apply", "--from", &sealed.url()]);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert_eq!(names_in(&program.path("data/.lists")), [""; 0]);
+}
+
+#[test]
+fn a_data_directory_that_is_named_twice_is_told_so_and_not_waited_for() {
+    let program = Program::new();
+    let mut sealed = Sealed { program: &program, last: None };
+    sealed.seal(0, 9, &[]);
+    let twice = ["--data-dir", "data", "--data-dir", "./data"];
+    std::fs::create_dir_all(program.path("data")).unwrap();
+    let run = program.run(&[&["apply", "--from", &sealed.url()][..], &twice].concat());
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.stderr.contains("data is named twice"), "{run:?}");
 }

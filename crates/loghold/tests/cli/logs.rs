@@ -1,7 +1,12 @@
 //! `loghold log` as its users see it: what is printed, the exit codes, and what a wrong command line is answered with.
 //! Refuses kills, cuts and full disks: those are tried from outside, in `tests/external`.
 
-use crate::program::{Program, Run};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+use serde_json::Value;
+
+use crate::program::{Program, Run, rename};
 
 const COMMANDS: [&str; 14] = [
     "init",
@@ -229,6 +234,20 @@ fn an_import_that_was_cut_off_is_not_gone_on_with_from_another_log() {
     }
     program.write("new/importing", "what is this");
     assert_eq!(to(&["import", "log"], "").code, 2);
+}
+
+#[test]
+fn damage_in_a_directory_whose_name_is_no_text_is_at_a_path_that_is() {
+    let program = filled();
+    let dir = program.path("").join(OsStr::from_bytes(b"log \xff"));
+    program.write("log/tail", "?");
+    program.write("log/metadata", "?");
+    rename(&program.path("log"), &dir);
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_loghold"));
+    let output = command.args(["log", "check", "--json"]).env("LOGHOLD_LOG", &dir).output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json[0]["path"], "metadata", "{json}");
 }
 
 #[test]

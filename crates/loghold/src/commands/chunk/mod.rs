@@ -16,7 +16,8 @@ mod why;
 use std::collections::HashSet;
 use std::path::Path;
 
-use data_manager::data_manager::DataManagerImpl;
+use data_manager::data_manager::{DataManagerImpl, Parts};
+use data_manager::options::Options;
 use host::{Disk, Entry, Kind};
 
 use crate::args::ChunkCommand;
@@ -41,11 +42,16 @@ impl Context {
 
     /// The same, and makes data directories that are not there.
     pub(crate) fn hold_or_new(&self) -> Outcome<DataManagerImpl> {
-        expect_one_of_each(&self.settings)?;
-        let hold = DataManagerImpl::open_with(self.settings.hold_options()?, self.settings.hold_parts())?;
-        sweep(&hold, self.settings.data_dirs());
-        Ok(hold)
+        open_or_make(&self.settings, self.settings.hold_options()?, self.settings.hold_parts())
     }
+}
+
+/// Opens a hold of these parts, makes data directories that are not there, and removes what killed runs have left.
+pub(crate) fn open_or_make(settings: &Settings, options: Options, parts: Parts) -> Outcome<DataManagerImpl> {
+    expect_one_of_each(settings)?;
+    let hold = DataManagerImpl::open_with(options, parts)?;
+    sweep(&hold, settings.data_dirs());
+    Ok(hold)
 }
 
 /// A misspelt directory, or a disk that is not mounted, is no empty hold; and a directory with other things in it is not

@@ -17,6 +17,7 @@ use crate::quantity::{counted, show_bytes};
 pub(crate) struct FindingReport {
     severity: &'static str,
     kind: &'static str,
+    /// Below the log's directory, and so a name of ours: text, whatever the directory is called.
     path: String,
     offset: Option<u64>,
     /// The first record that it is about, and the last.
