@@ -341,6 +341,9 @@ impl WrittenNumbering {
     }
 }
 
+/// So much of a line is shown: more than people write, and less than a file that is no plan may have.
+const LINE_CHARS_MAX: usize = 200;
+
 /// In one line, with the line that is meant.
 fn unread(text: &str, error: &toml::de::Error) -> Error {
     let reason = error.message().trim_end().replace('\n', ", ");
@@ -351,7 +354,9 @@ fn unread(text: &str, error: &toml::de::Error) -> Error {
     };
     let number = before.matches('\n').count();
     let line = text.lines().nth(number).unwrap_or_default().trim();
-    Error::plan(format!("line {}", number.saturating_add(1)), format!("`{line}`: {reason}"))
+    let more = if line.chars().nth(LINE_CHARS_MAX).is_some() { "…" } else { "" };
+    let line: String = line.chars().take(LINE_CHARS_MAX).collect();
+    Error::plan(format!("line {}", number.saturating_add(1)), format!("`{line}{more}`: {reason}"))
 }
 
 impl WrittenFinality {

@@ -57,8 +57,12 @@ impl Store {
     /// # Errors
     /// As of [`Store::open`]; a directory has no endpoints.
     pub fn open_at(url: &str, endpoint: Option<&str>) -> Result<Store, Error> {
-        let parsed =
-            Url::parse(url).map_err(|error| Error::plan("store", format!("{url:?} is no URL: {error}")))?;
+        let parsed = Url::parse(url).map_err(|error| {
+            Error::plan(
+                "store",
+                format!("{url:?} is no URL ({error}); that of a directory is file:// and its absolute path"),
+            )
+        })?;
         if parsed.scheme() != "file" {
             return Ok(Store::of(url, Arc::new(RemotePlace::open(&parsed, endpoint)?)));
         }

@@ -62,7 +62,7 @@ pub(crate) struct SealArguments {
 #[derive(Debug, Args)]
 pub(crate) struct ReadLineArguments {
     /// The store of sealed chunks, unless --plan names it; and the blocks
-    #[arg(value_names = ["URL", "RANGE"], num_args = 1..=2, required = true)]
+    #[arg(value_names = ["URL", "RANGE"], num_args = 0..=2)]
     pub(crate) words: Vec<String>,
     /// The plan by which the dataset is sealed, or - for stdin
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -72,7 +72,7 @@ pub(crate) struct ReadLineArguments {
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath, requires = "plan")]
     pub(crate) log: Option<PathBuf>,
     /// Go on with records to come
-    #[arg(long, requires = "log")]
+    #[arg(long, requires = "plan")]
     pub(crate) follow: bool,
 }
 
@@ -84,7 +84,7 @@ What a hold has of it at hand: loghold chunk find. Exit codes: 3 when no record 
 #[derive(Debug, Args)]
 pub(crate) struct FindArguments {
     /// The store of sealed chunks, unless --plan names it; and the block
-    #[arg(value_names = ["URL", "BLOCK"], num_args = 1..=2, required = true)]
+    #[arg(value_names = ["URL", "BLOCK"], num_args = 0..=2)]
     pub(crate) words: Vec<String>,
     /// The plan by which the dataset is sealed, or - for stdin
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]

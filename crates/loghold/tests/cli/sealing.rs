@@ -1,9 +1,11 @@
 //! A log sealed into chunks, and both read as one line, by the program.
 //! Refuses to look into the chunks; the sealer's own tests and `tests/external` do.
 
+use std::io::{BufRead, BufReader};
+
 use serde_json::Value;
 
-use crate::program::{Program, Run};
+use crate::program::{Program, Run, ended, send_signal};
 
 const PLAN: &str = r#"
 numbering = "one-per-block"
@@ -74,6 +76,47 @@ fn a_plan_is_read_with_the_log_of_the_environment() {
 }
 
 #[test]
+fn a_line_is_followed_with_the_log_of_the_environment_and_not_without_one() {
+    let program = with_a_plan();
+    let none = program.run(&["read", "--plan", "plan.toml", "0..", "--follow"]);
+    assert_eq!((none.code, none.stdout.as_str()), (2, ""), "{none:?}");
+    assert!(none.stderr.contains("LOGHOLD_LOG"), "{none:?}");
+    let mut following = std::process::Command::new(env!("CARGO_BIN_EXE_loghold"))
+        .args(["read", "--plan", "plan.toml", "0..", "--follow"])
+        .current_dir(program.path(""))
+        .env("LOGHOLD_LOG", program.path("log"))
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(following.stdout.as_mut().unwrap()).lines();
+    assert_eq!(lines.map(Result::unwrap).filter(|line| line.contains("block")).take(25).count(), 25);
+    send_signal(&following, "INT");
+    assert_eq!(ended(following).code, 130);
+}
+
+#[test]
+fn what_is_missing_behind_a_plan_is_told_by_its_name() {
+    let program = with_a_plan();
+    for (command, word) in [("read", "RANGE"), ("find", "BLOCK")] {
+        let run = program.run(&[command, "--plan", "plan.toml"]);
+        assert_eq!(run.code, 2, "{run:?}");
+        assert!(run.stderr.contains(&format!("{word} is missing")), "{run:?}");
+        let nothing = program.run(&[command]);
+        assert!(nothing.code == 2 && nothing.stderr.contains("name the store"), "{nothing:?}");
+    }
+}
+
+#[test]
+fn a_plan_that_is_none_is_not_printed_whole() {
+    let program = with_a_plan();
+    program.write("long.toml", "[".repeat(100_000));
+    let run = program.run(&["seal", "--log", "log", "--plan", "long.toml"]);
+    assert_eq!(run.code, 2, "{run:?}");
+    assert!(run.stderr.contains("line 1") && run.stderr.len() < 1_000, "{} bytes", run.stderr.len());
+}
+
+#[test]
 fn a_store_that_is_a_path_is_told_how_to_write_it() {
     let program = Program::new();
     for arguments in [&["store", "check", "/tmp/store"][..], &["apply", "--from", "store"]] {
@@ -81,4 +124,8 @@ fn a_store_that_is_a_path_is_told_how_to_write_it() {
         assert_eq!(run.code, 2, "{run:?}");
         assert!(run.stderr.contains("file:// and its absolute path"), "{run:?}");
     }
+    let program = with_a_plan();
+    program.write("plan.toml", format!("dataset = \"trial\"\nstore = \"store\"\n{PLAN}"));
+    let run = seal(&program, &[]);
+    assert!(run.code == 2 && run.stderr.contains("file:// and its absolute path"), "{run:?}");
 }

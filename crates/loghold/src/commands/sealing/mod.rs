@@ -37,6 +37,7 @@ fn named<'a>(words: &'a [String], plan: Option<&'a Plan>, word: &str) -> Outcome
     match (words, plan) {
         ([last], Some(plan)) => Ok((&plan.store, last)),
         ([url, last], None) => Ok((url, last)),
+        ([], Some(_)) => Err(Failure::usage(format!("{word} is missing: the plan names the store alone"))),
         ([_, _], Some(_)) => Err(Failure::usage("a URL and --plan: the plan names the store already")),
         _ => Err(Failure::usage(format!("name the store: URL {word}, or --plan FILE {word}"))),
     }

@@ -54,6 +54,10 @@ fn open(arguments: &ReadLineArguments) -> Outcome<(Reading, Range<u64>)> {
     }
     let store = Store::open(url)?;
     let log = log_behind(arguments.log.as_ref(), plan.as_ref())?;
+    if arguments.follow && log.is_none() {
+        return Err(Failure::usage("--follow goes on with the log, and none is named")
+            .hint("give --log DIR, or set LOGHOLD_LOG"));
+    }
     Ok((Reading::new(&store, plan.zip(log), blocks.clone()), blocks))
 }
 
