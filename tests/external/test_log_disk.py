@@ -119,6 +119,19 @@ def test_a_full_disk_leaves_the_first_records_of_the_input_and_no_later_ones(bin
     assert level == "memory" or len(printed) <= len(records)
 
 
+def test_a_backup_that_finds_no_room_is_no_log_and_says_what_to_do_with_it(binary, place, small_tmpfs):
+    log, copy = LogProgram(binary, place / "log"), LogProgram(binary, small_tmpfs / "copy")
+    log.append([b"%d" % number * 100 for number in range(20_000)], "--create", "--durability", "os")
+    full = log.run("backup", copy.directory, code=7)
+    assert "append again" not in full.stderr and f"the copy in {copy.directory} is no log yet" in full.stderr, full
+    copy.run("ls", code=3)
+    assert run("mount", "-o", "remount,size=64m", str(small_tmpfs)).returncode == 0
+    log.run("backup", copy.directory, code=2)
+    shutil.rmtree(copy.directory)
+    log.run("backup", copy.directory)
+    assert copy.records() == log.records()
+
+
 def test_an_import_that_finds_no_room_says_how_to_take_back_what_it_copied_or_to_go_on(binary, place, small_tmpfs):
     other, log = LogProgram(binary, place / "other"), LogProgram(binary, small_tmpfs / "log")
     wanted = [b"%d" % number * 100 for number in range(20_000)]

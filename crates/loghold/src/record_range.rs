@@ -45,7 +45,12 @@ pub(crate) fn parse_record(text: &str) -> Result<u64, String> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(format!("{text:?} is not a record's id (decimal digits)"));
     }
-    text.parse().map_err(|_| format!("{text} is too high: ids end at {}", u64::MAX))
+    text.parse().map_err(|_| too_high(text))
+}
+
+/// Behind the last id there is one that ends a range.
+fn too_high(text: &str) -> String {
+    format!("{text} is too high: ids end at {}", u64::MAX - 1)
 }
 
 /// Reads `7`, `a..b`, `a..=b`, `a..`, `..b`, `..=b`, `..`.
@@ -55,12 +60,12 @@ pub(crate) fn parse_record_range(text: &str) -> Result<RecordRange, String> {
         if id == 0 {
             return Err("ids begin with 1".to_string());
         }
-        let end = id.checked_add(1).ok_or_else(|| format!("{id} is too high"))?;
+        let end = id.checked_add(1).ok_or_else(|| too_high(text))?;
         return Ok(RecordRange { ids: id..end, is_single: true });
     };
     let start = if start.is_empty() { 0 } else { parse_record(start)? };
     let end = match end.strip_prefix('=') {
-        Some(last) => parse_record(last)?.checked_add(1).ok_or_else(|| format!("{last} is too high"))?,
+        Some(last) => parse_record(last)?.checked_add(1).ok_or_else(|| too_high(last))?,
         None if end.is_empty() => u64::MAX,
         None => parse_record(end)?,
     };
@@ -103,6 +108,10 @@ mod tests {
             "18446744073709551616",
         ] {
             assert!(parse_record_range(text).is_err(), "{text:?} was taken");
+        }
+        for text in ["18446744073709551615", "1..=18446744073709551615", "99999999999999999999"] {
+            let reason = parse_record_range(text).unwrap_err();
+            assert!(reason.ends_with("is too high: ids end at 18446744073709551614"), "{reason}");
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use rtrans::{Consumer, Reader, TransId};
 use sealer::Manifest;
 
+use crate::commands::log::of_consumer;
 use crate::exit::{Exit, Failure, Outcome};
 
 /// A consumer whose position is the last record that is here as a chunk, with all before it that are wanted.
@@ -25,7 +26,7 @@ impl HotCopy {
     /// Becomes the log's consumer of this name. From here on the log is not trimmed behind what is here.
     pub(crate) fn open(log: &Path, name: &str) -> Outcome<HotCopy> {
         let log = Reader::open(log)?;
-        let mut consumer = log.consumer(name)?;
+        let mut consumer = log.consumer(name).map_err(|error| of_consumer(name, error))?;
         if consumer.position().is_none() {
             // Only who has a position is waited for.
             consumer.reset(None)?;

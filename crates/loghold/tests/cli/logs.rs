@@ -2,11 +2,12 @@
 //! Refuses kills, cuts and full disks: those are tried from outside, in `tests/external`.
 
 use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
 use std::os::unix::ffi::OsStrExt;
 
 use serde_json::Value;
 
-use crate::program::{Program, Run, rename};
+use crate::program::{Program, Run, ended, rename, send_signal};
 
 const COMMANDS: [&str; 14] = [
     "init",
@@ -234,6 +235,33 @@ fn an_import_that_was_cut_off_is_not_gone_on_with_from_another_log() {
     }
     program.write("new/importing", "what is this");
     assert_eq!(to(&["import", "log"], "").code, 2);
+}
+
+#[test]
+fn a_consumer_that_somebody_is_names_the_process_and_no_writer() {
+    let program = filled();
+    let mut holder = program.start(&["log", "--log", "log", "tail", "-f", "--consumer", "sealer", "--ids"]);
+    let mut line = String::new();
+    BufReader::new(holder.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    for words in [&["commit", "sealer", "1"][..], &["tail", "--consumer", "sealer"]] {
+        let refused = log(&program, words, "");
+        assert_eq!((refused.code, refused.stdout.as_str()), (8, ""), "{refused:?}");
+        let told = format!("process {} is the consumer sealer", holder.id());
+        assert!(refused.stderr.contains(&told) && !refused.stderr.contains("writer"), "{refused:?}");
+    }
+    send_signal(&holder, "INT");
+    assert_eq!(ended(holder).code, 130);
+}
+
+#[test]
+fn a_copy_says_what_to_do_with_a_directory_that_is_not_empty_and_with_a_path_to_no_log() {
+    let program = filled();
+    program.write("backup/0/data.0", "of a backup that was cut off");
+    let run = log(&program, &["backup", "backup"], "");
+    assert!(run.code == 2 && run.stderr.contains("one that was cut off"), "{run:?}");
+    let run = log(&program, &["import", "nowhere"], "");
+    assert_eq!(run.code, 3, "{run:?}");
+    assert!(run.stderr.contains("the log that is to be copied") && !run.stderr.contains("init"), "{run:?}");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! `loghold log backup`: a copy of a log as it is now, beside its writer, read back before it counts.
 //! Refuses a directory that is not empty.
 
+use std::path::Path;
+
 use serde::Serialize;
 
 use crate::args::log::BackupArguments;
@@ -28,11 +30,7 @@ pub(crate) fn run(context: &Context, arguments: &BackupArguments) -> Outcome<Exi
     let meter = Meter::new(context.notes, "copying");
     let to = arguments.to.clone();
     let copied = while_working(meter, || (0, None), move || reader.backup(to))?;
-    let copied = copied.map_err(|error| match error {
-        rtrans::Error::Exists { path } => Failure::usage(format!("{} is not empty", path.display()))
-            .hint("a backup goes into a directory of its own"),
-        other => other.into(),
-    })?;
+    let copied = copied.map_err(|error| of_backup(error, &arguments.to))?;
     let ids = copied.findings.ids;
     let report = BackupReport {
         path: PathReport::new(&arguments.to),
@@ -59,4 +57,20 @@ pub(crate) fn run(context: &Context, arguments: &BackupArguments) -> Outcome<Exi
     check::say(context, &copied.findings);
     Err(Failure::new(Exit::Corrupt, "the log is damaged, and so is its copy")
         .hint("run `loghold log check` on both; older backups may be whole"))
+}
+
+/// Why there is no copy. What is there of one holds no log yet: its parameters are written last.
+fn of_backup(error: rtrans::Error, to: &Path) -> Failure {
+    let full = match error {
+        rtrans::Error::Exists { path } => {
+            return Failure::usage(format!("{} is not empty", path.display()))
+                .hint("a backup goes into a directory of its own: name another, or remove what one that was cut off has left");
+        }
+        rtrans::Error::DiskFull(cause) => Failure::new(Exit::DiskFull, cause.to_string()),
+        other => return other.into(),
+    };
+    full.hint(format!(
+        "the copy in {} is no log yet: remove it, free some room and begin again",
+        to.display()
+    ))
 }

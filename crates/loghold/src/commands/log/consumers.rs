@@ -5,7 +5,7 @@ use rtrans::TransId;
 use serde::Serialize;
 
 use crate::args::log::CommitArguments;
-use crate::commands::log::Context;
+use crate::commands::log::{Context, of_consumer};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::print_rows;
 use crate::suggestion::nearest;
@@ -43,7 +43,8 @@ fn cells(report: &ConsumerReport) -> Vec<String> {
 pub(crate) fn commit(context: &Context, arguments: &CommitArguments) -> Outcome<Exit> {
     let reader = context.reader()?;
     let known: Vec<String> = reader.consumers()?.into_iter().map(|consumer| consumer.name).collect();
-    let mut consumer = reader.consumer(&arguments.consumer)?;
+    let name = &arguments.consumer;
+    let mut consumer = reader.consumer(name).map_err(|error| of_consumer(name, error))?;
     consumer.reset(TransId::new(arguments.id)).map_err(|error| match error {
         rtrans::Error::BeyondEnd { .. } => {
             Failure::new(Exit::NotFound, error.to_string()).hint("a position is a record that is there")

@@ -33,7 +33,11 @@ struct ImportReport {
 
 pub(crate) fn run(context: &Context, arguments: &ImportLogArguments) -> Outcome<Exit> {
     // The other log first: a wrong path must not leave an empty log behind.
-    let from = Reader::open(&arguments.from)?;
+    let from = Reader::open(&arguments.from).map_err(|error| match error {
+        Error::NotALog { path } => Failure::new(Exit::NotFound, format!("{} holds no log", path.display()))
+            .hint("name the directory of the log that is to be copied"),
+        other => other.into(),
+    })?;
     if is_same(&arguments.from, context.dir()?) {
         return Err(Failure::usage("a log is not imported into itself"));
     }

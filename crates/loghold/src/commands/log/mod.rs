@@ -106,6 +106,14 @@ fn of_what_is_there(error: Error) -> Failure {
     }
 }
 
+/// Why somebody could not become this consumer.
+pub(crate) fn of_consumer(name: &str, error: Error) -> Failure {
+    let Error::Locked { pid, .. } = error else { return error.into() };
+    let who = pid.map_or_else(|| "another process".to_string(), |pid| format!("process {pid}"));
+    Failure::new(Exit::Locked, format!("{who} is the consumer {name}: one process at a time"))
+        .hint("end the other process, or be a consumer of another name")
+}
+
 /// Options for a log that may have to be created.
 fn options_of(create: bool, parameters: &ParametersArguments) -> Outcome<Options> {
     if create {

@@ -6,9 +6,9 @@ use std::time::Duration;
 use rtrans::{Consumer, Error, Follow, Reader, TransId, TypeNo};
 
 use crate::args::log::TailArguments;
-use crate::commands::log::Context;
 use crate::commands::log::read::Trouble;
 use crate::commands::log::records_out::RecordsOut;
+use crate::commands::log::{Context, of_consumer};
 use crate::exit::{Exit, Failure, Outcome};
 use crate::stop::Stop;
 
@@ -24,7 +24,7 @@ pub(crate) fn run(context: &Context, arguments: &TailArguments) -> Outcome<Exit>
     let mut trouble = Trouble::new(context.notes);
     let mut tailing = Tailing { context, arguments, reader: &reader, out: &mut out, trouble: &mut trouble };
     let ended = match &arguments.consumer {
-        Some(name) => tailing.consume(reader.consumer(name)?),
+        Some(name) => tailing.consume(reader.consumer(name).map_err(|error| of_consumer(name, error))?),
         None => tailing.follow(),
     };
     out.finish()?;
