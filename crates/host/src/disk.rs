@@ -74,7 +74,7 @@ impl Disk {
     /// `root` itself may be reached through symbolic links; nothing below it may.
     pub fn open(root: &Path) -> io::Result<Disk> {
         let root = std::path::absolute(root)?;
-        let media = Real::open(&root).map_err(|cause| failed("open the root", &root, cause))?;
+        let media = Real::open(&root).map_err(|cause| failed("open the directory", &root, cause))?;
         Ok(Disk::over(&root, Arc::new(media)))
     }
 

@@ -133,7 +133,9 @@ impl From<Error> for Failure {
             ErrorKind::TimedOut => Failure::new(Exit::TimedOut, message),
             _ => {
                 let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
-                Failure { hint: cause.and_then(advice), ..Failure::new(Exit::Error, message) }
+                let is_absent = cause.is_some_and(|cause| cause.kind() == io::ErrorKind::NotFound);
+                let exit = if is_absent { Exit::NotFound } else { Exit::Error };
+                Failure { hint: cause.and_then(advice), ..Failure::new(exit, message) }
             }
         }
     }
@@ -176,7 +178,17 @@ impl From<rtrans::Error> for Failure {
                 "ids that were printed are safe; mend the disk, and go on behind the last record (`loghold log ls`)",
             ),
             Log::Trimmed { .. } | Log::BeyondEnd { .. } | Log::RolledBack { .. } => (Exit::NotFound, ""),
-            Log::Io(error) if error.kind() == io::ErrorKind::NotFound => (Exit::NotFound, ""),
+            Log::Io(error) => match error.kind() {
+                io::ErrorKind::NotFound => (Exit::NotFound, ""),
+                io::ErrorKind::PermissionDenied => (
+                    Exit::Error,
+                    "run as the user who owns the log; who may read its files can read, check and copy it",
+                ),
+                io::ErrorKind::ReadOnlyFilesystem => {
+                    (Exit::Error, "mount it writable; a log there can be read, checked and copied as it is")
+                }
+                _ => (Exit::Error, ""),
+            },
             Log::BadParameters { .. }
             | Log::BadName { .. }
             | Log::TooLarge { .. }
@@ -216,5 +228,12 @@ mod tests {
         assert_eq!(advice(&no_handles).as_deref(), Some(MORE_HANDLES));
         assert_eq!(Failure::io("reading", &no_handles).hint.as_deref(), Some(MORE_HANDLES));
         assert_eq!(advice(&io::Error::other("else")), None);
+        for (kind, words) in [
+            (io::ErrorKind::PermissionDenied, "owns the log"),
+            (io::ErrorKind::ReadOnlyFilesystem, "writable"),
+        ] {
+            let failure = Failure::from(rtrans::Error::from(io::Error::from(kind)));
+            assert!(failure.exit == Exit::Error && failure.hint.unwrap().contains(words), "{kind}");
+        }
     }
 }

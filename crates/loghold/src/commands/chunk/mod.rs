@@ -17,6 +17,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use data_manager::data_manager::{DataManagerImpl, Parts};
+use data_manager::error::Error;
 use data_manager::options::Options;
 use host::{Disk, Entry, Kind};
 
@@ -49,9 +50,22 @@ impl Context {
 /// Opens a hold of these parts, makes data directories that are not there, and removes what killed runs have left.
 pub(crate) fn open_or_make(settings: &Settings, options: Options, parts: Parts) -> Outcome<DataManagerImpl> {
     expect_one_of_each(settings)?;
-    let hold = DataManagerImpl::open_with(options, parts)?;
+    let hold = DataManagerImpl::open_with(options, parts).map_err(|error| of_open(settings, error))?;
     sweep(&hold, settings.data_dirs());
     Ok(hold)
+}
+
+/// Why a hold could not be opened. One that could not be made has no owner to run as.
+fn of_open(settings: &Settings, error: Error) -> Failure {
+    let failure = Failure::from(error);
+    let absent = settings.data_dirs().iter().find(|dir| matches!(dir.try_exists(), Ok(false)));
+    match absent.filter(|_| failure.exit == Exit::Error && failure.hint.is_some()) {
+        Some(dir) => failure.hint(format!(
+            "{} is not there yet and could not be made: make it, or name another with --data-dir",
+            dir.display()
+        )),
+        None => failure,
+    }
 }
 
 /// A misspelt directory, or a disk that is not mounted, is no empty hold; and a directory with other things in it is not
