@@ -5,13 +5,15 @@ use std::ops::Range;
 
 /// Reads `a..b` or `a..=b` into a half-open range.
 pub(crate) fn parse_block_range(text: &str) -> Result<Range<u64>, String> {
-    let (start, end) = text
-        .split_once("..")
-        .ok_or_else(|| "write it as FIRST..END (without END) or FIRST..=LAST, such as 0..36".to_string())?;
+    const WANTED: &str = "write it as FIRST..END (without END) or FIRST..=LAST, such as 0..36";
+    let (start, end) = text.split_once("..").ok_or(WANTED)?;
     let (end, inclusive) = match end.strip_prefix('=') {
         Some(last) => (last, true),
         None => (end, false),
     };
+    if start.is_empty() || end.is_empty() {
+        return Err(format!("{text} names one end, or none: {WANTED}"));
+    }
     let start = parse_block(start)?;
     let end = parse_block(end)?;
     let end = if inclusive {
@@ -92,6 +94,9 @@ mod tests {
             assert!(parse_block_range(text).is_err(), "{text:?} was taken");
         }
         assert_eq!(parse_block_range("5..=5"), Ok(5..6));
+        for text in ["5..", "..5", "..", "5..="] {
+            assert!(parse_block_range(text).unwrap_err().contains("such as 0..36"), "{text}");
+        }
     }
 
     #[test]

@@ -136,9 +136,9 @@ impl Keeper<'_> {
         if let Ok(data_dirs) = std::env::join_paths(self.settings.data_dirs()) {
             variables.push(("LOGHOLD_DATA_DIR", Some(data_dirs)));
         }
-        if files.is_too_long() {
-            self.notes
-                .say("the list of files is too long for LOGHOLD_FILES: read the one in LOGHOLD_FILES_JSON");
+        if files.is_in_file_alone() {
+            let why = "the list of files is too long for LOGHOLD_FILES, or has a path with a line break";
+            self.notes.say(&format!("{why}: read the one in LOGHOLD_FILES_JSON"));
         }
         let mut child = Child::start(&arguments.command, variables)?;
         let renewed = self.renew_for_ever(lease);

@@ -132,6 +132,31 @@ fn a_time_out_ends_with_9_and_keeps_what_was_fetched() {
 }
 
 #[test]
+fn the_count_of_ready_chunks_is_that_of_the_table() {
+    // Some come between the last event that is heard and the look at the table, and some do not.
+    for timeout in ["0s", "0s", "1ms", "1ms", "3ms", "3ms", "5ms", "5ms"] {
+        let program = Program::new();
+        let file = program.write("one", [1; 1000]);
+        let all: Vec<String> = (1..=3).map(|byte| descriptor(byte, 0, 10, file.to_str().unwrap())).collect();
+        let run = get(&program, &["--allow-files", "--timeout", timeout], &all);
+        let rows = run.json();
+        let ready = rows.as_array().unwrap().iter().filter(|row| row["state"] == "ready").count();
+        assert_eq!(run.code, if ready == 3 { 0 } else { 9 }, "{run:?}");
+        assert!(ready == 3 || run.stderr.contains(&format!("{ready} of 3 chunks are ready")), "{run:?}");
+    }
+}
+
+#[test]
+fn certificates_that_are_not_there_are_not_found() {
+    let run = get(
+        &Program::new(),
+        &["--ca-file", "nowhere.pem"],
+        &[descriptor(1, 0, 10, "https://data.example/1")],
+    );
+    assert!(run.code == 3 && run.stderr.contains("nowhere.pem"), "{run:?}");
+}
+
+#[test]
 fn control_c_ends_with_130_and_the_next_run_goes_on() {
     const LEN: u64 = 24 * MIB;
     let served = Served::start(&[("one", LEN)]);

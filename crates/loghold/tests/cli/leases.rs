@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read};
 
 use serde_json::Value;
 
-use crate::program::{Program, Run, descriptor, ended, id_of, names_in, read, send_signal};
+use crate::program::{Program, Run, descriptor, ended, id_of, names_in, read, rename, send_signal};
 
 fn leases(program: &Program) -> Value {
     program.run(&["lease", "ls", "--json"]).json()
@@ -223,6 +223,19 @@ fn what_engines_are_given_names_the_directory_and_inside_of_with_its_files() {
     }
     let inside = with(&program, &format!("{} sql-init duckdb", env!("CARGO_BIN_EXE_loghold")));
     assert!(inside.stdout.contains("SET VARIABLE loghold_files = (SELECT list(path)"), "{inside:?}");
+}
+
+#[test]
+fn a_path_of_two_lines_is_in_the_list_alone_and_that_is_why() {
+    let program = Program::with_three_chunks();
+    let dir = program.path("da\nta");
+    rename(&program.path("data"), &dir);
+    let script = "test -z \"$LOGHOLD_FILES\" && cat \"$LOGHOLD_FILES_JSON\"";
+    let words = ["with", "trial", "0..20", "--data-dir", dir.to_str().unwrap(), "--", "sh", "-c", script];
+    let run = program.run(&words);
+    assert_eq!(run.code, 0, "{run:?}");
+    assert!(run.json()[0]["path"].as_str().unwrap().contains("/da\nta/"), "{run:?}");
+    assert!(run.stderr.contains("line break") && run.stderr.contains("LOGHOLD_FILES_JSON"), "{run:?}");
 }
 
 #[test]

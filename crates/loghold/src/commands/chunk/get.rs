@@ -109,7 +109,9 @@ fn refused(descriptor: &Descriptor, error: Error) -> Failure {
 /// The exit code, and the words for what is not done.
 fn conclude(settling: &Settling, end: End, reports: &[ChunkReport]) -> Outcome<Exit> {
     const KEPT: &str = "run the same command again to go on";
-    let (ready, all) = (settling.ready_len(), settling.wanted_len());
+    // As the table has it: some may have come behind the last event that was heard.
+    let ready = reports.iter().filter(|report| report.state == "ready").count();
+    let all = settling.wanted_len();
     let staged: u64 =
         reports.iter().filter(|report| report.state != "ready").map(|report| report.bytes).sum();
     let is = if all == 1 { "is" } else { "are" };
@@ -127,6 +129,7 @@ fn conclude(settling: &Settling, end: End, reports: &[ChunkReport]) -> Outcome<E
             Err(Failure::new(exit, message))
         }
         End::Stopped(exit) => Err(Failure::new(exit, format!("stopped: {so_far}")).hint(kept)),
+        End::TimedOut if ready == all => Ok(Exit::Done),
         End::TimedOut => Err(Failure::new(Exit::TimedOut, format!("timed out: {so_far}")).hint(kept)),
         End::Stuck(Stuck::NoRoom(reason)) => {
             let hint = format!("free some space, or leave less of it free (--keep-free); {kept}");

@@ -51,7 +51,8 @@ impl FileList {
         Ok(list)
     }
 
-    pub(crate) fn is_too_long(&self) -> bool {
+    /// Whether the variable is not there: for its length, or for a path that takes two lines.
+    pub(crate) fn is_in_file_alone(&self) -> bool {
         self.lines.is_none()
     }
 
