@@ -14,7 +14,7 @@ usage: cargo xtask COMMAND
         --no-install     install nothing; say what is missing
   tidy  the rules of STYLE.md that a program can check
   prove [PART...]
-        the proofs for longer than the gates: more seeds, steps, kills and power cuts, every bit; about MEASURED
+        the proofs for longer than the gates: more seeds, steps, kills and power cuts, every bit; about 70 minutes
         PART     only this one, such as \"power cuts\"; an unknown one is answered with the names of all
   bench NAME [ARGUMENT...]
         the benches of bench/, `hold`, `log` or `joint`, in release mode; everything after `bench` is passed on";
