@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use host::{Disk, Watch};
+use host::{Clock, Disk, Watch};
 
 use crate::consumer_name::ConsumerName;
 use crate::control::Position;
@@ -18,6 +18,9 @@ use crate::parameters::{METADATA, METADATA_BYTES, Parameters};
 use crate::position_file;
 use crate::store::Shelf;
 use crate::tail_page::TAIL;
+
+/// How long a wait lasts at most: a stop, and a log that comes or takes the place of another, are seen by a look only.
+const WAIT_MAX: Duration = Duration::from_millis(250);
 
 /// A log that somebody else may write.
 #[derive(Debug)]
@@ -88,14 +91,15 @@ impl Beside {
         &self.disk
     }
 
-    /// Waits until the writer has written, at most for `timeout`. The watch is kept from one wait to the next: ending
+    /// Waits until the writer has written, at most for `timeout` and for [`WAIT_MAX`]; returns how long that was. The watch is kept from one wait to the next: ending
     /// one takes the system longer than a record on its way.
     pub(crate) fn wait(
         &self,
         watch: &mut Option<Watch>,
         timeout: Duration,
         is_there: impl Fn() -> bool,
-    ) -> Result<(), Error> {
+    ) -> Result<Duration, Error> {
+        let timeout = timeout.min(WAIT_MAX);
         let watching = if let Some(watching) = watch {
             // It tells of what came since the caller looked.
             watching
@@ -105,11 +109,17 @@ impl Beside {
             self.refresh()?;
             watching
         };
-        // After a wait in vain the file may be another one: the log may have been put in the place of another.
-        if !is_there() && !watching.wait(timeout)? {
-            *watch = None;
+        if is_there() {
+            return Ok(Duration::ZERO);
         }
-        Ok(())
+        let clock = Clock::system();
+        let began = clock.monotonic();
+        if watching.wait(timeout)? {
+            return Ok(clock.monotonic().saturating_sub(began));
+        }
+        // After a wait in vain the file may be another one: the log may have been put in the place of another.
+        *watch = None;
+        Ok(timeout)
     }
 
     /// A log whose writer has not come yet, or is of format 1 and old, has no file `tail`: its parameters are watched

@@ -51,12 +51,14 @@ pub(crate) struct Commit {
     idle: Condvar,
     /// There are records in memory that were not written yet: readers have them written first.
     is_pending: AtomicBool,
+    /// Nothing comes any more. Set before followers are told of it, and looked at before they sleep.
+    is_closed: AtomicBool,
     options: Options,
     clock: Clock,
     tail: TailPage,
     chores: Chores,
     pub(crate) counters: Counters,
-    /// Told after each round, for followers.
+    /// Told after each round with records, for followers: positions and marks wake nobody who waits for records.
     pub(crate) moved: Signal,
 }
 
@@ -75,6 +77,7 @@ impl Commit {
             gathered: Condvar::new(),
             idle: Condvar::new(),
             is_pending: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
             options: options.clone(),
             clock: clock.clone(),
             tail,
@@ -214,6 +217,21 @@ impl Commit {
         self.put_and_wait(entry).map(|_| ())
     }
 
+    /// Whether the log was closed, without a look at anything that somebody may hold.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Waits until the log may have moved on or is closed, at most for `timeout`; returns how much of that is over.
+    pub(crate) fn wait_for_news(&self, timeout: Duration, is_there: impl Fn() -> bool) -> Duration {
+        let began = self.clock.monotonic();
+        // A clock that is moved by hand does not tell when the time is over.
+        if self.moved.wait(timeout, || is_there() || self.is_closed()) {
+            return timeout;
+        }
+        self.clock.monotonic().saturating_sub(began)
+    }
+
     /// Does something with the store that is no append: everything put in before is written first.
     pub(crate) fn visit<T>(&self, visit: impl FnOnce(&mut Store) -> Result<T, Error>) -> Result<T, Error> {
         self.visit_and(visit, |_| {})
@@ -235,10 +253,13 @@ impl Commit {
             self.round(queue);
             queue = self.queue();
         }
+        let mut has_moved = false;
         let done = match (queue.failure.clone(), queue.store.take()) {
             (None, Some(mut store)) => {
                 drop(queue);
+                let before = store.next();
                 let done = visit(&mut store);
+                has_moved = store.next() != before;
                 let chores = store.take_chores();
                 // What it did is told before anybody can write more.
                 drop(self.tail.tell(&store.tail()));
@@ -267,7 +288,9 @@ impl Commit {
         queue.turn = Turn::Free;
         queue.visitors = queue.visitors.saturating_sub(1);
         self.hand_over(queue);
-        self.moved.tell();
+        if has_moved {
+            self.moved.tell();
+        }
         self.tell_room();
         done
     }
@@ -303,6 +326,7 @@ impl Commit {
         }
         drop(queue);
         self.chores.stop();
+        self.is_closed.store(true, Ordering::Release);
         self.moved.tell();
     }
 
@@ -455,6 +479,7 @@ impl Commit {
         drop(queue);
         let mut synced = Duration::ZERO;
         let mut error = failure;
+        let before = store.next();
         for mut batch in outgoing {
             if error.is_none() {
                 error = store.write(&mut batch).err();
@@ -477,6 +502,7 @@ impl Commit {
             self.steer(&mut helm, synced);
         }
         let upto = if error.as_ref().is_none_or(Error::is_harmless) { store.next() } else { 0 };
+        let has_moved = store.next() != before;
         // Behind the sync: it never promises too much.
         drop(self.tail.tell(&store.tail()));
         let chores = store.take_chores();
@@ -507,7 +533,9 @@ impl Commit {
             round.end(Outcome { upto: 0, ..outcome.clone() }, &seats);
         }
         round.end(outcome, &seats);
-        self.moved.tell();
+        if has_moved {
+            self.moved.tell();
+        }
         self.tell_room();
         self.chores.put(chores);
     }

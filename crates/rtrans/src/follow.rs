@@ -15,9 +15,6 @@ use crate::record::{IntoRecords, Record};
 /// About how many bytes are read at a time.
 const RUN_BYTES: usize = 256 << 10;
 
-/// How long a wait lasts at most before the stop is looked at: writers of other processes cannot be told to wake us.
-const WAIT: Duration = Duration::from_millis(250);
-
 /// Records from one on, and those to come, from [`Reader::follow`].
 ///
 /// As an iterator it waits for the next record, and ends when it is stopped or the log is closed in this process.
@@ -103,14 +100,13 @@ impl Follow {
             if left.is_zero() || self.is_stopped.load(Ordering::Acquire) {
                 return Ok(None);
             }
-            let wait = left.min(WAIT);
             let (next, rolled, reader) = (self.next, self.rolled, &self.reader);
             let is_stopped = &self.is_stopped;
             let line = reader.shelf();
-            reader.wait(&mut self.watch, wait, || {
+            let waited = reader.wait(&mut self.watch, left, || {
                 line.bounds().1 > next || line.rolled() != rolled || is_stopped.load(Ordering::Acquire)
             })?;
-            left = left.saturating_sub(wait);
+            left = left.saturating_sub(waited);
         }
     }
 
@@ -229,7 +225,12 @@ impl futures_core::Stream for Follow {
                 return Poll::Ready(None);
             }
             let (next, rolled, line) = (follow.next, follow.rolled, follow.reader.shelf());
-            if !commit.moved.watch(context.waker(), || line.bounds().1 > next || line.rolled() != rolled) {
+            let is_stopped = &follow.is_stopped;
+            let is_there = || {
+                let is_over = commit.is_closed() || is_stopped.load(Ordering::Acquire);
+                is_over || line.bounds().1 > next || line.rolled() != rolled
+            };
+            if !commit.moved.watch(context.waker(), is_there) {
                 return Poll::Pending;
             }
         }

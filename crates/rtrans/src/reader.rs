@@ -187,7 +187,10 @@ impl Reader {
         self.shelf.seek_time(micros_of(time))
     }
 
-    /// Reads records from `from` on, and waits for those to come: woken by the writer, in any process, without polling.
+    /// Reads records from `from` on, and waits for those to come: woken by the writer, in any process.
+    ///
+    /// Beside a writer in this process it sleeps until then. Beside one in another process it is woken by the system, and
+    /// looks four times a second besides: for its stop, and for a log that came, or was put in the place of this one.
     pub fn follow(&self, from: TransId) -> Follow {
         Follow::new(self.clone(), from)
     }
@@ -247,20 +250,19 @@ impl Reader {
         }
     }
 
-    /// Waits until the log may have moved on, at most for `timeout`.
+    /// Waits until the log may have moved on, at most for `timeout`; returns how much of that is over.
     pub(crate) fn wait(
         &self,
         watch: &mut Option<Watch>,
         timeout: Duration,
         is_there: impl Fn() -> bool,
-    ) -> Result<(), Error> {
+    ) -> Result<Duration, Error> {
         match &self.source {
             Source::Commit(commit) => {
                 if let Some(Error::Closed) = commit.failure() {
                     return Err(Error::Closed);
                 }
-                commit.moved.wait(timeout, is_there);
-                Ok(())
+                Ok(commit.wait_for_news(timeout, is_there))
             }
             Source::Files(beside) => beside.wait(watch, timeout, is_there),
         }

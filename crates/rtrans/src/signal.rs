@@ -38,15 +38,19 @@ impl Signal {
         }
     }
 
-    /// Waits until it is told, unless `is_there` says that there is something to see; at most for `timeout`.
-    pub(crate) fn wait(&self, timeout: Duration, is_there: impl Fn() -> bool) {
+    /// Waits until it is told, unless `is_there` says that there is something to see; at most for `timeout`. Returns
+    /// whether that is over.
+    pub(crate) fn wait(&self, timeout: Duration, is_there: impl Fn() -> bool) -> bool {
         let wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
         self.waiting.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
+        let mut is_over = false;
         if !is_there() {
-            drop(self.moved.wait_timeout(wakers, timeout));
+            let waited = self.moved.wait_timeout(wakers, timeout).unwrap_or_else(PoisonError::into_inner);
+            is_over = waited.1.timed_out();
         }
         self.waiting.fetch_sub(1, Ordering::Relaxed);
+        is_over
     }
 
     /// Has a future woken when it is told, unless `is_there` says that there is something to see; returns that.

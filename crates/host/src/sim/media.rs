@@ -282,13 +282,13 @@ impl Content for SimFile {
     }
 }
 
-/// Nobody else writes to a simulated disk, and its time stands still: a wait ends at once, and the caller looks.
+/// Nobody else writes to a simulated disk, and its time stands still: a wait is over at once, and the caller looks.
 #[derive(Debug)]
 struct SimWatch;
 
 impl Watching for SimWatch {
     fn wait(&mut self, _timeout: Duration) -> io::Result<bool> {
-        Ok(true)
+        Ok(false)
     }
 }
 

@@ -2,6 +2,7 @@
 //! Refuses to know how it is done.
 
 mod bounds;
+mod following;
 mod leaving;
 
 use std::path::Path;

@@ -257,6 +257,26 @@ fn a_rollback_takes_what_is_behind_it_and_nothing_that_comes_later() {
 }
 
 #[test]
+fn a_follower_that_sleeps_is_woken_by_each_record_and_by_the_end() {
+    tell(|| {
+        let world = World::new(options());
+        // No time passes here: one that is not woken sleeps for ever.
+        let follower = world.spawn(|world| {
+            let seen: Vec<u64> =
+                world.log.follow(TransId::FIRST).map(|record| record.unwrap().id.get()).collect();
+            assert_eq!(seen, [1, 2, 3]);
+        });
+        let stopped = world.log.follow(TransId::FIRST);
+        let stop = stopped.stop_handle();
+        let stopped = thread::spawn(move || drop(stopped.count()));
+        join(vec![world.producer(1, 1), world.producer(2, 1), thread::spawn(move || stop.stop())]);
+        join(vec![stopped]);
+        assert!(world.log.inner.close().is_ok(), "the disk is well");
+        join(vec![follower]);
+    });
+}
+
+#[test]
 fn a_sync_that_fails_is_told_to_all_that_wait_and_to_all_that_come() {
     tell(|| {
         let world = World::new(options());
