@@ -1,11 +1,11 @@
 //! Records of some types only: the same ones that a scan of everything would leave after a look at each.
 //! Refuses to say how they are found.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use host::Clock;
 use host::sim::SimDisk;
-use rtrans::{Error, Level, Log, Options, Parameters, Record, Threads, TransId, TypeNo};
+use host::{Clock, Disk};
+use rtrans::{Error, Level, Log, Options, Parameters, Reader, Record, Threads, TransId, TypeNo};
 
 const RECORDS: u64 = 700;
 
@@ -103,4 +103,100 @@ fn a_damaged_record_among_those_of_its_type_is_told_in_its_place() {
     assert_eq!((first, last.get()), (last, damaged as u64 * 2 + 1));
     let others = found.iter().flatten().copied();
     assert!(others.eq((1..=100).step_by(2).filter(|number| *number != last.get())), "{found:?}");
+}
+
+/// A type that few data files have.
+const RARE: TypeNo = TypeNo(9);
+
+/// A log of files that are full, all of records of type 1, and in three of them one record of a rare type; returns the ids
+/// of those.
+fn log_with_rare_records(disk: &Disk) -> (Log, Vec<u64>) {
+    let parameters = Parameters { max_size_data_file: 16 << 10, ..Parameters::format_2() };
+    let options = Options { parameters: Some(parameters), threads: Threads::None, ..Options::default() };
+    let log = Log::open_on(disk, &Clock::system(), options).expect("the log opens");
+    let rare = [40, 101, 240];
+    for number in 1..=300 {
+        let type_no = if rare.contains(&number) { RARE } else { TypeNo(1) };
+        log.append_at(Level::Os, type_no, &[b'x'; 700]).expect("the record is appended");
+    }
+    (log, rare.to_vec())
+}
+
+/// The data files of a log, each with the number that the disk knows it by.
+fn data_files(sim: &SimDisk) -> Vec<(PathBuf, String)> {
+    let files = sim.files().expect("the disk is well").into_iter().map(|(path, _)| path);
+    let is_data =
+        |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"data."));
+    let number = |path: PathBuf| {
+        let file = sim.disk().open_file(&path).expect("the file is there");
+        file.read_at(&mut [0], 0).expect("the disk is well");
+        let line = sim.trace().pop().expect("it was just read");
+        (path, line.split(' ').nth(2).expect("a read names its file").to_owned())
+    };
+    files.filter(is_data).map(number).collect()
+}
+
+/// Scans for the rare type, and returns the ids that were found and how many data files were read.
+fn scan_for_rare(sim: &SimDisk, reader: &Reader) -> (Vec<u64>, usize) {
+    let files = data_files(sim);
+    let before = sim.calls();
+    let found =
+        reader.scan(..).types([RARE]).map(|record| record.expect("nothing is damaged").id.get()).collect();
+    assert!(sim.calls() - before < 4000, "the trace is not long enough");
+    let is_read = |number: &String| {
+        sim.trace().iter().any(|line| {
+            let words: Vec<&str> = line.split(' ').collect();
+            words[0].parse::<u64>().is_ok_and(|call| call > before)
+                && words[1] == "read"
+                && words[2] == number
+        })
+    };
+    (found, files.iter().filter(|(_, number)| is_read(number)).count())
+}
+
+#[test]
+fn files_without_a_type_are_not_read_in_the_search_for_it() {
+    let sim = SimDisk::new(1);
+    let (log, rare) = log_with_rare_records(&sim.disk());
+    let files = data_files(&sim).len();
+    assert!(files > 12, "{files} files");
+    // By the tables of whoever wrote them, by their indexes after a start, and beside a writer.
+    assert_eq!(scan_for_rare(&sim, log.reader()), (rare.clone(), 3), "of {files} files");
+    log.close().expect("the disk is well");
+    let log = Log::open_on(&sim.disk(), &Clock::system(), Options::default()).expect("the log opens");
+    assert_eq!(scan_for_rare(&sim, log.reader()), (rare.clone(), 3), "of {files} files");
+    let reader = Reader::open_on(&sim.disk()).expect("the log is there");
+    assert_eq!(scan_for_rare(&sim, &reader), (rare, 3), "of {files} files");
+    // What was counted is reads: a scan of everything reads them all.
+    let before = sim.calls();
+    assert_eq!(log.scan(..).count(), 300);
+    let is_read = |line: &String| {
+        line.split(' ').next().is_some_and(|call| call.parse().is_ok_and(|call: u64| call > before))
+    };
+    assert!(sim.trace().iter().filter(|line| is_read(line) && line.contains(" read ")).count() >= files);
+}
+
+#[test]
+fn files_without_a_type_may_be_damaged_while_others_are_searched_for_it() {
+    let sim = SimDisk::new(1);
+    let (log, rare) = log_with_rare_records(&sim.disk());
+    log.close().expect("the disk is well");
+    let log = Log::open_on(&sim.disk(), &Clock::system(), Options::default()).expect("the log opens");
+    let mut damaged = 0;
+    for (path, _) in data_files(&sim) {
+        let file = sim.disk().edit_file(&path).expect("the file is there");
+        let undamaged = sim.files().expect("the disk is well");
+        file.write_all_at(&[0xA5; 12 << 10], 4096).expect("the disk is well");
+        // A file that has the rare type is put right again.
+        if log.scan(..).types([RARE]).any(|record| record.is_err()) {
+            let (_, bytes) = undamaged.into_iter().find(|(found, _)| *found == path).expect("it was there");
+            file.write_all_at(&bytes[4096..], 4096).expect("the disk is well");
+            continue;
+        }
+        damaged += 1;
+    }
+    assert!(damaged > 9, "{damaged} files");
+    let found: Vec<u64> =
+        log.scan(..).types([RARE]).map(|record| record.expect("it is read").id.get()).collect();
+    assert_eq!(found, rare);
 }
