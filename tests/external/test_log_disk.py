@@ -10,7 +10,7 @@ import pytest
 
 from file_systems import FLUSH_JOURNAL, FLUSH_NOTHING, loop_file_system, run
 from hold import number_of
-from log_program import LogProgram, check_prefix, ids_in, unframed
+from log_program import LogProgram, check_prefix, framed, ids_in, unframed
 
 CUTS = number_of("LOGHOLD_LOG_CUTS", 3)
 # All of a log is read behind each cut: a long one would take most of the time of many.
@@ -102,6 +102,31 @@ def test_a_full_disk_is_told_with_its_own_code_and_the_work_goes_on_once_there_i
     assert log.run("commit", "sealer", printed[-1], code=None).code in (0, 7)
     ballast.unlink()
     assert log.append([b"more"]) == [len(ids) + 1]
+    assert log.check() == []
+
+
+@pytest.mark.parametrize("parameters", FORMATS.values(), ids=FORMATS)
+def test_a_full_disk_takes_positions_and_a_trim_and_goes_on_in_the_room_that_this_makes(binary, small_tmpfs, parameters):
+    log = LogProgram(binary, small_tmpfs / "log")
+    log.run("init", *parameters)
+    # A directory of format 1, which a trim removes as a whole, and some more.
+    log.append([b"x" * 1000] * 900)
+    log.run("commit", "sealer", 1)
+    # Somebody else has the rest of the disk, and keeps it.
+    with (small_tmpfs / "ballast").open("wb", buffering=0) as ballast:
+        with pytest.raises(OSError):
+            while True:
+                ballast.write(bytes(4096))
+    log.run("append", "--framed", stdin=framed([b"x" * 1000] * 10000), code=7)
+    last = len(log.ids())
+    for position in (2, last, 3, last - 1):
+        log.run("commit", "sealer", position)
+        assert log.consumers()["sealer"]["position"] == position
+    assert log.records() == [b"x" * 1000] * last
+    log.run("trim", "--before", last)
+    log.append([b"y" * 1000] * 5)
+    assert log.ids()[-5:] == list(range(last + 1, last + 6))
+    assert log.consumers()["sealer"]["position"] == last - 1
     assert log.check() == []
 
 

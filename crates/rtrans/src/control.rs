@@ -10,6 +10,9 @@ use crate::consumer_name::ConsumerName;
 /// Bytes behind the controls of a batch: their checksum and their length.
 const TRAILER_BYTES: usize = 8;
 
+/// A control without its name: kind, length of the name, two numbers.
+const CONTROL_BYTES: usize = 18;
+
 /// One thing to remember. A later one of the same kind (and name) takes the place of an earlier one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Control {
@@ -109,6 +112,19 @@ fn note(positions: &mut BTreeMap<ConsumerName, Position>, name: &ConsumerName, p
     }
 }
 
+/// How many bytes [`encode`] appends for controls.
+pub(crate) fn len_of(controls: &[Control]) -> usize {
+    let name_of = |control: &Control| match control {
+        Control::Position { name, .. } | Control::Elsewhere { name, .. } => name.as_str().len(),
+        _ => 0,
+    };
+    let trailer = if controls.is_empty() { 0 } else { TRAILER_BYTES };
+    controls
+        .iter()
+        .map(|control| CONTROL_BYTES.saturating_add(name_of(control)))
+        .fold(trailer, usize::saturating_add)
+}
+
 /// Appends controls with their checksum and length. Nothing is appended for none.
 pub(crate) fn encode(controls: &[Control], buffer: &mut Vec<u8>) {
     if controls.is_empty() {
@@ -206,6 +222,7 @@ mod tests {
     fn controls_are_read_back_from_behind_the_frames() {
         let mut body = b"frames".to_vec();
         encode(&some(), &mut body);
+        assert_eq!((body.len(), len_of(&[])), (6 + len_of(&some()), 0));
         let (rest, controls) = decode(&body).unwrap();
         assert_eq!((rest, controls), (b"frames".as_slice(), some()));
     }

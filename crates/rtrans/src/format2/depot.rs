@@ -98,9 +98,27 @@ impl Depot {
         drop(stock);
         match spare {
             Some(spare) if len <= self.parameters.max_size_data_file => Ok(spare),
-            _ if is_zeroed => self.make_short(number, len),
-            _ => self.make(number, len.max(self.parameters.max_size_data_file)),
+            _ => match self.make_now(number, len, is_zeroed) {
+                Err(Error::DiskFull(error)) => self.take_retired(number, len, Error::DiskFull(error)),
+                made => made,
+            },
         }
+    }
+
+    fn make_now(&self, number: u64, len: u64, is_zeroed: bool) -> Result<Spare, Error> {
+        if is_zeroed {
+            return self.make_short(number, len);
+        }
+        self.make(number, len.max(self.parameters.max_size_data_file))
+    }
+
+    /// A file that a trim has freed and that waits to be used again: on a full disk it is the room that the trim has made.
+    fn take_retired(&self, number: u64, len: u64, full: Error) -> Result<Spare, Error> {
+        if len > self.parameters.max_size_data_file {
+            return Err(full);
+        }
+        let Some(old) = self.stock(|stock| stock.retired.pop()) else { return Err(full) };
+        self.reuse(old, number)
     }
 
     /// Whether the next file is there already.

@@ -15,7 +15,7 @@ use super::segment::Segment;
 use super::segment_head::SegmentHead;
 use super::shelf::{Shelf, Slot};
 use super::walk::first_batch_at;
-use crate::control::{Control, Memory};
+use crate::control::{self, Control, Memory};
 use crate::error::Error;
 use crate::options::Threads;
 use crate::outgoing::{BATCH_HEAD_BYTES, Outgoing};
@@ -27,11 +27,13 @@ use crate::tail_page::Tail;
 /// Room at the end of each file that only positions, marks and trims may use: they go on when the disk is full.
 const RESERVE_BYTES_MAX: u64 = 64 << 10;
 
+/// The part of it that only trims may use: they are what makes room, however many positions came before. A tiny file has
+/// room for one of them.
+const TRIMS_OF_RESERVE: u64 = 4;
+const TRIM_BYTES: u64 = 128;
+
 /// Syncs of one file that make it worth zeroing the next one: few large commits gain nothing by it.
 const SYNCS_TO_ZERO: u32 = 16;
-
-/// Frames and controls are padded to blocks of at least eight bytes, and controls have a trailer.
-const CONTROL_BYTES_MAX: usize = 128;
 
 /// The writing side of a log.
 #[derive(Debug)]
@@ -215,9 +217,8 @@ impl Writer {
     ///
     /// After an error the log is as before: what was written of the batch is overwritten by the next one.
     pub(crate) fn write(&mut self, outgoing: &mut Outgoing) -> Result<(), Error> {
-        let controls = outgoing.controls.len().saturating_mul(CONTROL_BYTES_MAX);
-        let len = outgoing.buffer.len().saturating_add(controls);
-        if !self.has_room(len as u64, outgoing.count()) {
+        let len = outgoing.buffer.len().saturating_add(control::len_of(&outgoing.controls));
+        if !self.has_room(len as u64, outgoing) {
             self.rotate(self.next, len as u64)?;
         }
         self.write_here(outgoing)
@@ -321,16 +322,26 @@ impl Writer {
         }
     }
 
-    fn has_room(&self, len: u64, count: u64) -> bool {
+    fn has_room(&self, len: u64, outgoing: &Outgoing) -> bool {
         let Some(active) = &self.active else { return false };
-        let reserve = if count == 0 { 0 } else { self.reserve() };
-        let end = active.position.saturating_add(len).saturating_add(reserve);
+        let count = outgoing.count();
+        let is_trim = || outgoing.controls.iter().any(|control| matches!(control, Control::First(_)));
+        let kept = match count {
+            0 if is_trim() => 0,
+            0 => self.reserve_of_trims(),
+            _ => self.reserve(),
+        };
+        let end = active.position.saturating_add(len).saturating_add(kept);
         let records = self.next.saturating_sub(active.segment.head.first).saturating_add(count);
         end <= active.segment.map.len() && records <= u64::from(self.parameters.index_num_per_file)
     }
 
     fn reserve(&self) -> u64 {
         RESERVE_BYTES_MAX.min(self.parameters.max_size_data_file / 16)
+    }
+
+    fn reserve_of_trims(&self) -> u64 {
+        (self.reserve() / TRIMS_OF_RESERVE).max(TRIM_BYTES)
     }
 
     fn write_here(&mut self, outgoing: &mut Outgoing) -> Result<(), Error> {
@@ -389,8 +400,7 @@ impl Writer {
         let mut memory = Outgoing::new(first, Vec::new(), Vec::new());
         memory.controls = self.memory.controls();
         memory.appended_at = self.time;
-        let snapshot =
-            memory.controls.len().saturating_mul(CONTROL_BYTES_MAX).saturating_add(memory.buffer.len());
+        let snapshot = control::len_of(&memory.controls).saturating_add(memory.buffer.len());
         let block = u64::from(self.parameters.data_blk_size);
         let needed = [start, snapshot as u64, len, self.reserve(), block, block]
             .into_iter()

@@ -5,6 +5,7 @@
 mod crashes;
 mod damage;
 mod faults;
+mod full;
 mod kit;
 mod model;
 mod oracle;
