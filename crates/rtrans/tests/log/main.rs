@@ -4,6 +4,7 @@
 mod bounds;
 mod following;
 mod leaving;
+mod reuse;
 
 use std::path::Path;
 use std::time::Duration;
