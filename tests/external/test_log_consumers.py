@@ -45,11 +45,15 @@ def test_a_stopped_consumer_holds_up_nobody_and_goes_on_where_it_was(log, dice):
     writer = log.start("append", "--durability", "os")
     names = ["stopped", "one", "two"]
     running = {name: log.start("tail", "-f", "--consumer", name, "--ids") for name in names}
-    writer.put(lines_of(1, 500))
-    running["stopped"].wait_lines(dice.randint(1, 500))
+    writer.put(lines_of(1, 100))
+    running["stopped"].wait_lines(100)
+    # Records that come in a later batch: then it is known how far it is, and somebody could wait for it.
+    writer.put(lines_of(101, 500))
+    running["stopped"].wait_lines(dice.randint(101, 500))
     stop(running["stopped"])
     # What it is done with was printed before; it may still be in the pipe.
     held = position(log, "stopped")
+    assert held >= 100
     running["stopped"].wait_lines(held)
     told = ids_in(b"\n".join(running["stopped"].lines()))
     assert told == list(range(1, len(told) + 1))
