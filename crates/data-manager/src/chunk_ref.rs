@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 
 use hashbrown::HashMap;
+use host::Clock;
 
 use crate::data_chunk::{BlockRange, ChunkId, DataChunkRef, DatasetId, hex_id};
 use crate::index_file::IndexEntry;
@@ -324,21 +325,29 @@ impl Places {
     }
 }
 
-/// Seconds since the hold was opened, moved by the loop and read by pins: cheaper than asking the system each time.
-#[derive(Debug, Default)]
+/// Seconds since the hold was opened, by the system's cheapest clock: a first pin on a chunk reads it.
+#[derive(Debug)]
 pub(crate) struct CoarseClock {
-    now_s: AtomicU32,
+    clock: Clock,
+    started_ms: u64,
 }
 
 impl CoarseClock {
-    /// The loop says what time it is.
-    pub(crate) fn set(&self, now_s: u32) {
-        self.now_s.store(now_s, Ordering::Relaxed);
+    /// One that begins now.
+    pub(crate) fn new(clock: Clock) -> CoarseClock {
+        let started_ms = clock.monotonic_coarse_ms();
+        CoarseClock { clock, started_ms }
     }
 
-    /// What the loop said last.
     pub(crate) fn now_s(&self) -> u32 {
-        self.now_s.load(Ordering::Relaxed)
+        let elapsed_ms = self.clock.monotonic_coarse_ms().saturating_sub(self.started_ms);
+        u32::try_from(elapsed_ms / 1_000).unwrap_or(u32::MAX)
+    }
+}
+
+impl Default for CoarseClock {
+    fn default() -> CoarseClock {
+        CoarseClock::new(Clock::system())
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::sync::Notify;
 
 use crate::assignment::Assignment;
 use crate::cancel::Cancel;
-use crate::chunk_ref::{ChunkRef, Places, Resident, Wake};
+use crate::chunk_ref::{ChunkRef, CoarseClock, Places, Resident, Wake};
 use crate::data_chunk::{BlockRange, ChunkId, DatasetId};
 use crate::download_error::DownloadError;
 use crate::error::{Error, ErrorKind, Result};
@@ -138,7 +138,7 @@ impl DataCatalogue {
             state: Mutex::new(state),
             changed: Condvar::new(),
             told: Notify::new(),
-            published: Published::new(snapshot),
+            published: Published::new(snapshot, CoarseClock::new(clock.clone())),
             events: Events::new(),
             bell,
             clock,
@@ -388,7 +388,6 @@ impl DataCatalogue {
     pub(crate) fn next_action(&self) -> Option<Action> {
         let is_unpinned = self.bell.is_unpinned.swap(false, Ordering::AcqRel);
         self.change(|state, now, effects| {
-            self.published.clock().set(u32::try_from(now.as_secs()).unwrap_or(u32::MAX));
             if is_unpinned {
                 state.collect_unpinned();
             }

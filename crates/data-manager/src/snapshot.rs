@@ -158,8 +158,8 @@ pub(crate) struct Published {
 
 impl Published {
     /// Shows readers a first snapshot.
-    pub(crate) fn new(snapshot: Snapshot) -> Published {
-        Published { current: ArcSwap::from_pointee(snapshot), clock: CoarseClock::default() }
+    pub(crate) fn new(snapshot: Snapshot, clock: CoarseClock) -> Published {
+        Published { current: ArcSwap::from_pointee(snapshot), clock }
     }
 
     /// Finds the chunk that answers for a block and pins it.

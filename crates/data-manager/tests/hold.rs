@@ -12,7 +12,8 @@ use data_manager::data_manager::{DataManagerImpl, Parts};
 use data_manager::error::ErrorKind;
 use data_manager::event::Event;
 use data_manager::options::{DataDir, Options};
-use fixture::{DATASET, PATIENCE, World, expect_event, files, id, is_whole};
+use fixture::scripted::{Manner, Scripted, ready};
+use fixture::{DATASET, PATIENCE, World, expect_event, files, id, is_whole, wide_id};
 
 #[test]
 fn a_chunk_is_downloaded_found_by_every_block_and_whole() {
@@ -213,6 +214,27 @@ fn a_chunk_that_lies_in_two_directories_is_one_and_goes_from_both() {
         let hold = DataManagerImpl::open_with(options, Parts::default()).unwrap();
         assert!(hold.list_chunks().is_empty(), "{index}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_age_of_a_pin_is_right_where_nothing_else_happens() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Scripted::new();
+    let mut options = Options::new(dir.path());
+    options.limits.free_bytes_min = 0;
+    let hold = source.open(options);
+    let mut watch = hold.watch();
+    hold.download_chunk(source.chunk("host", 1, Manner::Good)).unwrap();
+    ready(&mut watch, [wide_id(1)]).await;
+    tokio::time::sleep(Duration::from_hours(5)).await;
+    let _pin = hold.get_chunk(wide_id(1)).unwrap();
+    let age = Duration::from_hours(3);
+    tokio::time::sleep(age).await;
+    assert_eq!(hold.pins().iter().map(|pin| pin.pinned_for).collect::<Vec<_>>(), [age]);
+    assert_eq!(hold.status(wide_id(1)).unwrap().pinned_for, Some(age));
+    assert!(hold.delete_chunk(wide_id(1)));
+    assert_eq!(hold.status(wide_id(1)).unwrap().pinned_for, Some(age), "hidden");
+    hold.close_in_task().await;
 }
 
 /// A chunk of the blocks of chunk 1.

@@ -25,7 +25,7 @@ impl State {
         let on_their_way = self.entries.iter().filter_map(|(id, entry)| {
             let content = entry.content.as_ref()?;
             which(id, &content.dataset_id, &content.block_range)
-                .then(|| entry_status(id, entry, now))
+                .then(|| entry_status(id, entry, now, clock))
                 .flatten()
         });
         let is_asked =
@@ -41,7 +41,7 @@ impl State {
     pub(crate) fn status(&self, now: Duration, clock: &CoarseClock, id: &ChunkId) -> Option<ChunkStatus> {
         let status = match self.roster.get(id) {
             Some(resident) => Some(resident_status(resident, clock)),
-            None => self.entries.get(id).and_then(|entry| entry_status(id, entry, now)),
+            None => self.entries.get(id).and_then(|entry| entry_status(id, entry, now, clock)),
         };
         status.map(|status| self.with_leases(status))
     }
@@ -132,7 +132,7 @@ impl State {
     }
 }
 
-fn entry_status(id: &ChunkId, entry: &Entry, now: Duration) -> Option<ChunkStatus> {
+fn entry_status(id: &ChunkId, entry: &Entry, now: Duration, clock: &CoarseClock) -> Option<ChunkStatus> {
     let content = entry.content.as_ref()?;
     let wanted = entry.wanted.as_ref();
     let (staged_bytes, total_bytes) = match &entry.actual {
@@ -146,6 +146,10 @@ fn entry_status(id: &ChunkId, entry: &Entry, now: Duration) -> Option<ChunkStatu
         Actual::Staging { .. } => (0, ChunkState::Staging),
         Actual::Retired { resident, .. } => (Resident::pins_hidden(resident), ChunkState::Retired),
         Actual::Removing { .. } => (0, ChunkState::Removing),
+    };
+    let pinned_for = match &entry.actual {
+        Actual::Retired { resident, .. } => resident.upgrade().map(|held| held.pinned_for_s(clock)),
+        _ => None,
     };
     let waits = entry.is_waiting() && entry.not_before != Duration::MAX;
     Some(ChunkStatus {
@@ -163,7 +167,7 @@ fn entry_status(id: &ChunkId, entry: &Entry, now: Duration) -> Option<ChunkStatu
         bytes_done: staged_bytes,
         bytes_total: total_bytes,
         pins,
-        pinned_for: None,
+        pinned_for: pinned_for.map(|time_s| Duration::from_secs(time_s.into())),
         path: None,
         leases: Vec::new(),
     })

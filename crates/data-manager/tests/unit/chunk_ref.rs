@@ -1,7 +1,10 @@
 //! Tests of residents, pins and places. A failure here means a pin that does not hold, or one that is never let go.
 //! Refuses to touch a disk: paths are only looked at.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::time::{Duration, SystemTime};
+
+use host::TimeSource;
 
 use super::*;
 
@@ -13,6 +16,26 @@ impl Wake for Wakes {
     fn wake(&self) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+/// A clock that shows the seconds that it was set to.
+#[derive(Debug, Default)]
+struct ByHand(AtomicU64);
+
+impl TimeSource for ByHand {
+    fn monotonic(&self) -> Duration {
+        Duration::from_secs(self.0.load(Ordering::SeqCst))
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH
+    }
+}
+
+fn moved_by_hand() -> (CoarseClock, impl Fn(u64)) {
+    let source = Arc::new(ByHand::default());
+    let clock = CoarseClock::new(Clock::custom(Arc::<ByHand>::clone(&source)));
+    (clock, move |now_s| source.0.store(now_s, Ordering::SeqCst))
 }
 
 pub(crate) fn record(dataset: u8, block_range: BlockRange, sequence: u64) -> Record {
@@ -80,29 +103,29 @@ fn pins_of_a_visible_chunk_do_not_count_the_catalogue_and_the_index() {
 
 #[test]
 fn the_time_of_a_pin_counts_from_the_first_one_that_is_still_followed_by_another() {
-    let clock = CoarseClock::default();
+    let (clock, set) = moved_by_hand();
     let in_catalogue = resident(1, 0..10, 1);
     let in_index = Arc::clone(&in_catalogue);
-    clock.set(100);
+    set(100);
     let first = ChunkRef::pin(&in_index, &clock);
-    clock.set(130);
+    set(130);
     let second = ChunkRef::pin(&in_index, &clock);
     drop(first);
-    clock.set(150);
+    set(150);
     assert_eq!(in_catalogue.pinned_for_s(&clock), 50, "it has been pinned without a break");
     drop(second);
     let _third = ChunkRef::pin(&in_index, &clock);
-    clock.set(155);
+    set(155);
     assert_eq!(in_catalogue.pinned_for_s(&clock), 5, "the break began a new count");
 }
 
 #[test]
 fn a_clock_that_steps_back_makes_no_pin_older_than_the_world() {
-    let clock = CoarseClock::default();
-    clock.set(100);
+    let (clock, set) = moved_by_hand();
+    set(100);
     let resident = resident(1, 0..10, 1);
     let _pin = ChunkRef::pin(&resident, &clock);
-    clock.set(90);
+    set(90);
     assert_eq!(resident.pinned_for_s(&clock), 0);
 }
 

@@ -108,7 +108,7 @@ fn datasets_that_differ_in_one_bit_are_kept_apart() {
 #[test]
 fn what_is_found_stays_pinned_after_it_was_hidden() {
     let chunk = resident(1, 0..10, 1);
-    let published = Published::new(Snapshot::from_sorted([Arc::clone(&chunk)]));
+    let published = Published::new(Snapshot::from_sorted([Arc::clone(&chunk)]), CoarseClock::default());
     let weak = Arc::downgrade(&chunk);
     let pin = published.find(&[1; 32], 5).expect("it is visible");
     published.publish(Snapshot::default());
@@ -123,7 +123,7 @@ fn what_is_found_stays_pinned_after_it_was_hidden() {
 fn a_published_chunk_without_pins_has_the_owners_that_pins_are_counted_from() {
     let chunk = resident(1, 0..10, 1);
     let master = Snapshot::from_sorted([Arc::clone(&chunk)]);
-    let published = Published::new(master.clone());
+    let published = Published::new(master.clone(), CoarseClock::default());
     assert_eq!(Resident::pins_visible(&chunk), 0, "the writer's index and the readers' are one");
     let view = published.find_range(&[1; 32], 0..10);
     assert_eq!(Resident::pins_visible(&chunk), 1);
@@ -138,7 +138,7 @@ fn a_reader_finds_a_block_at_every_moment_while_its_chunk_is_replaced() {
     let first = resident(1, 100..200, 1);
     let neighbours = (2..200).map(|number| resident(1, number * 1_000..number * 1_000 + 9, number));
     let mut master = Snapshot::from_sorted(neighbours.chain([Arc::clone(&first)]));
-    let published = Published::new(master.clone());
+    let published = Published::new(master.clone(), CoarseClock::default());
     std::thread::scope(|threads| {
         let reader = || {
             let mut last_seen = 0;
