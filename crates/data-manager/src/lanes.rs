@@ -79,6 +79,8 @@ struct Inner {
     /// One at a time is told to give way; this is the one, until it has gone.
     leaving: Option<u64>,
     sources: HashMap<String, SourceState>,
+    /// With so many sources those that are healthy are forgotten.
+    sources_sweep_at: usize,
     fetched_bytes: u64,
     /// Requests beside silent ones to the same source: how many are out, and for how much they ever asked.
     hedges: u32,
@@ -141,6 +143,7 @@ impl Lanes {
             yielding: BTreeMap::new(),
             leaving: None,
             sources: HashMap::new(),
+            sources_sweep_at: SOURCES_MAX,
             fetched_bytes: 0,
             hedges: 0,
             hedged_bytes: 0,
@@ -188,7 +191,7 @@ impl Lanes {
         {
             return None;
         }
-        if inner.is_source_full(source) || inner.source(source).health.may_start(now) != Verdict::Yes {
+        if inner.is_source_full(source) || inner.source(source, now).health.may_start(now) != Verdict::Yes {
             return None;
         }
         if is_same && !inner.may_hedge(source) {
@@ -357,7 +360,7 @@ impl Inner {
                 skipped = Some(key);
                 continue;
             }
-            let verdict = self.source(&source).health.may_start(now);
+            let verdict = self.source(&source, now).health.may_start(now);
             let Some(waiter) = self.waiting.remove(&key) else { break };
             let answer = match verdict {
                 Verdict::Yes | Verdict::Probe => Ok(self.open_lane((&source, waiter.bytes), now, shared)),
@@ -384,6 +387,11 @@ impl Inner {
         self.window.limit().saturating_add(silent).saturating_mul(FULL_LOAD)
     }
 
+    /// Whether somebody waits for the window alone.
+    fn is_window_short(&self) -> bool {
+        !self.waiting.is_empty() && self.has_room() && self.load >= self.load_max()
+    }
+
     /// What a request is to bring of the next `rest` bytes of a file.
     fn run_bytes(&self, usual: Usual, rest: u64) -> u64 {
         let waiting = u32::try_from(self.waiting.len()).unwrap_or(u32::MAX);
@@ -406,9 +414,13 @@ impl Inner {
         !is_late && (self.hedges == 0 || is_paid)
     }
 
-    fn source(&mut self, source: &str) -> &mut SourceState {
-        if self.sources.len() >= SOURCES_MAX && !self.sources.contains_key(source) {
-            self.sources.retain(|_, state| state.open > 0 || state.health.rests_until().is_some());
+    fn source(&mut self, source: &str, now: Duration) -> &mut SourceState {
+        if self.sources.len() >= self.sources_sweep_at && !self.sources.contains_key(source) {
+            self.sources.retain(|_, state| {
+                state.open > 0 || state.health.rests_until().is_some_and(|until| until > now)
+            });
+            // Where so many rest, not each new one looks at all of them.
+            self.sources_sweep_at = self.sources.len().saturating_mul(2).max(SOURCES_MAX);
         }
         self.sources.entry(source.to_string()).or_insert_with(|| SourceState {
             health: Health::new(),
@@ -421,9 +433,9 @@ impl Inner {
     }
 
     fn open_lane(&mut self, (source, bytes): (&str, u64), now: Duration, shared: &Arc<Shared>) -> Lane {
-        let usual = self.source(source).health.usual();
+        let usual = self.source(source, now).health.usual();
         let run_bytes = self.run_bytes(usual, bytes);
-        let state = self.source(source);
+        let state = self.source(source, now);
         state.open += 1;
         let load = usual.load(run_bytes);
         self.counted += 1;

@@ -14,6 +14,9 @@ use crate::plan::FilePlan;
 /// Bytes gathered before they are written: large enough that a system call and a change of thread do not count.
 const GATHER_BYTES: u64 = 512 << 10;
 
+/// And so many pieces at most: each keeps alive what it was read into, which may be much more than itself.
+const GATHER_PIECES_MAX: usize = 1_024;
+
 /// Less than this is written and hashed in less time than a change of thread takes.
 const INLINE_BYTES_MAX: u64 = 256 << 10;
 
@@ -247,7 +250,8 @@ impl Pour {
             )
             .into());
         }
-        if self.gathered_bytes >= GATHER_BYTES { self.flush(job) } else { Ok(()) }
+        let is_enough = self.gathered_bytes >= GATHER_BYTES || self.gathered.len() >= GATHER_PIECES_MAX;
+        if is_enough { self.flush(job) } else { Ok(()) }
     }
 
     /// Writes and hashes what was gathered.

@@ -6,15 +6,23 @@
 mod fixture;
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use data_manager::assignment::{Assignment, Dropping, Priority};
 use data_manager::data_chunk::DataChunkRef;
-use data_manager::data_source::SourceErrorKind;
+use data_manager::data_manager::{DataManagerImpl, Parts};
+use data_manager::data_source::{
+    Body, BoxFuture, DataSource, FetchRequest, FetchResponse, SourceError, SourceErrorKind,
+};
 use data_manager::event::Event;
 use data_manager::options::{Mirror, Options};
 use fixture::scripted::{Manner, Scripted, bytes_of, event, ready};
 use fixture::wide_id;
+use futures_util::stream;
+use tokio::runtime::Handle;
 
 const POISONED: u32 = 300;
 const GOOD: std::ops::Range<u32> = 1_000..1_100;
@@ -31,7 +39,7 @@ fn options(dir: &tempfile::TempDir) -> Options {
 
 /// Asks for 300 chunks that are answered in this manner, and then for 100 good ones, all of one host; returns when the good
 /// ones are ready.
-async fn poison(manner: Manner) -> (Duration, std::sync::Arc<Scripted>) {
+async fn poison(manner: Manner) -> (Duration, Arc<Scripted>) {
     let dir = tempfile::tempdir().unwrap();
     let source = Scripted::new();
     let hold = source.open(options(&dir));
@@ -128,7 +136,7 @@ async fn a_chunk_that_comes_after_hundreds_of_hopeless_ones_is_served_at_once() 
         hold.download_chunk(source.chunk("host", number, manner)).unwrap();
     }
     for round in 0..10 {
-        tokio::time::sleep(seconds(97)).await;
+        tokio::time::advance(seconds(97)).await;
         let mut watch = hold.watch();
         let asked = source.now();
         hold.download_chunk(source.chunk("host", 1_000 + round, Manner::Good)).unwrap();
@@ -150,7 +158,7 @@ async fn a_dead_source_is_asked_rarely_and_all_come_soon_when_it_is_back() {
         hold.download_chunk(chunk).unwrap();
     }
     let drain = tokio::spawn(async move { while watch.next().await.is_some() {} });
-    tokio::time::sleep(seconds(600)).await;
+    tokio::time::advance(seconds(600)).await;
     let asks = source.asks().len();
     assert!(asks < 2_500, "{asks} requests to a dead source in ten minutes");
     for number in 0..200 {
@@ -174,7 +182,7 @@ async fn a_blip_of_the_source_costs_seconds_and_not_the_length_of_a_probe() {
     for number in 0..100 {
         hold.download_chunk(source.chunk("host", number, Manner::Fails(SourceErrorKind::Busy))).unwrap();
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::advance(Duration::from_millis(300)).await;
     for number in 0..100 {
         source.set(&format!("sim://host/{number}"), Manner::Good);
     }
@@ -279,7 +287,7 @@ async fn behind_others(manner: Manner) -> (Duration, usize) {
     let mut watch = hold.watch();
     let asked = source.now();
     hold.download_chunk(large(20, manner)).unwrap();
-    tokio::time::sleep(Duration::from_millis(500)).await;
+    tokio::time::advance(Duration::from_millis(500)).await;
     source.set("sim://host/20", Manner::Good);
     ready(&mut watch, [wide_id(20)]).await;
     let took = source.now().saturating_sub(asked);
@@ -330,5 +338,98 @@ async fn the_urgent_come_first_and_then_the_short() {
     })
     .await;
     assert_eq!(order, [5, 3, 2, 4, 1].map(wide_id));
+    hold.close_in_task().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_drip_do_not_keep_other_sources_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Scripted::new();
+    let hold = source.open(options(&dir));
+    let mut watch = hold.watch();
+    for number in 0..8 {
+        let mut chunk = source.chunk("slow", number, Manner::Good);
+        let url = format!("sim://slow/{number}");
+        source.put(&url, &vec![7; 1_000_000], Some("\"v1\""), Manner::Drip(4_000));
+        chunk.files = HashMap::from([("a.parquet".to_string(), format!("{url}#size=1000000"))]);
+        hold.download_chunk(chunk).unwrap();
+    }
+    for number in 0..8 {
+        event(&mut watch, "the start", |event| *event == Event::Started(wide_id(number))).await;
+    }
+    tokio::time::advance(seconds(2)).await;
+    let began = source.now();
+    for number in 100..110 {
+        hold.download_chunk(source.chunk("fast", number, Manner::Good)).unwrap();
+    }
+    ready(&mut watch, (100..110).map(wide_id)).await;
+    let took = source.now().saturating_sub(began);
+    assert!(took < seconds(1), "{took:?}");
+    hold.close_in_task().await;
+}
+
+/// A piece of a body that counts how many of its kind are kept, and the most that ever were.
+struct Piece(Arc<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    now: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Piece {
+    fn new(kept: &Arc<Kept>) -> Piece {
+        let now = kept.now.fetch_add(1, Ordering::Relaxed) + 1;
+        kept.most.fetch_max(now, Ordering::Relaxed);
+        Piece(Arc::clone(kept))
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &[7]
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Answers byte by byte.
+#[derive(Debug)]
+struct ByteByByte(Arc<Kept>);
+
+impl DataSource for ByteByByte {
+    fn fetch(&self, request: FetchRequest) -> BoxFuture<'_, Result<FetchResponse, SourceError>> {
+        let kept = Arc::clone(&self.0);
+        let length = request.range.map_or(100_000, |range| range.end - range.start);
+        let bytes = (0..length).map(move |_| Ok(Bytes::from_owner(Piece::new(&kept))));
+        let body: Body = Box::pin(stream::iter(bytes));
+        let total = Some(100_000);
+        let answer = FetchResponse { offset: 0, total, length: Some(length), validator: None, body };
+        Box::pin(async { Ok(answer) })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_in_tiny_pieces_does_not_pile_up_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let kept = Arc::new(Kept::default());
+    let source: Arc<dyn DataSource> = Arc::new(ByteByByte(Arc::clone(&kept)));
+    let parts = Parts {
+        sources: vec![("sim".to_string(), source)],
+        runtime: Some(Handle::current()),
+        ..Parts::default()
+    };
+    let hold = DataManagerImpl::open_with(options(&dir), parts).unwrap();
+    let mut watch = hold.watch();
+    let mut chunk = Scripted::new().chunk("host", 1, Manner::Good);
+    chunk.files = HashMap::from([("a.parquet".to_string(), "sim://host/1#size=100000".to_string())]);
+    hold.download_chunk(chunk).unwrap();
+    ready(&mut watch, [wide_id(1)]).await;
+    let most = kept.most.load(Ordering::Relaxed);
+    assert!(most <= 2_048, "{most} pieces were kept at once");
     hold.close_in_task().await;
 }

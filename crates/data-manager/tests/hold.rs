@@ -226,10 +226,10 @@ async fn the_age_of_a_pin_is_right_where_nothing_else_happens() {
     let mut watch = hold.watch();
     hold.download_chunk(source.chunk("host", 1, Manner::Good)).unwrap();
     ready(&mut watch, [wide_id(1)]).await;
-    tokio::time::sleep(Duration::from_hours(5)).await;
+    tokio::time::advance(Duration::from_hours(5)).await;
     let _pin = hold.get_chunk(wide_id(1)).unwrap();
     let age = Duration::from_hours(3);
-    tokio::time::sleep(age).await;
+    tokio::time::advance(age).await;
     assert_eq!(hold.pins().iter().map(|pin| pin.pinned_for).collect::<Vec<_>>(), [age]);
     assert_eq!(hold.status(wide_id(1)).unwrap().pinned_for, Some(age));
     assert!(hold.delete_chunk(wide_id(1)));

@@ -108,6 +108,10 @@ impl Lane {
         let now = self.shared.clock.monotonic();
         let mut inner = self.shared.lock();
         inner.fetched_bytes = inner.fetched_bytes.saturating_add(bytes);
+        // Long bodies may keep the window full for minutes in which no lane is asked for: who waits is seen here.
+        if inner.is_window_short() {
+            inner.window.is_short();
+        }
         let moving = inner.load_whole();
         if inner.window.on_bytes(now, bytes, moving) {
             self.shared.grant(inner);

@@ -6,6 +6,7 @@ use host::sim::ManualClock;
 
 use super::*;
 use crate::assignment::Priority;
+use crate::data_source::{SourceError, SourceErrorKind};
 
 const SOURCE: &str = "http://host:80";
 
@@ -229,4 +230,21 @@ async fn the_window_holds_more_requests_of_those_that_mostly_wait() {
     assert_eq!(held(1_000 * MIB).await, 10, "a run brings several times what its wait would have brought");
     assert_eq!(held(MIB).await, 16);
     assert_eq!(held(10_000).await, 64);
+}
+
+#[test]
+fn sources_that_rest_no_more_are_forgotten_when_there_are_many() {
+    let (lanes, clock) = lanes(64);
+    let mut inner = lanes.shared.lock();
+    let refused = SourceError::new(SourceErrorKind::Transient, "as the test wants".to_string());
+    for number in 0..5_000 {
+        let now = clock.clock().monotonic();
+        let state = inner.source(&format!("http://host-{number}:80"), now);
+        for _ in 0..32 {
+            state.health.on_failure(now, &refused, 0);
+        }
+        assert!(state.health.rests_until().is_some(), "it rests");
+        clock.advance(Duration::from_mins(1));
+    }
+    assert!(inner.sources.len() <= SOURCES_MAX, "{} are remembered", inner.sources.len());
 }
