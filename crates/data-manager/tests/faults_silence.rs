@@ -136,7 +136,7 @@ async fn a_chunk_that_comes_after_hundreds_of_hopeless_ones_is_served_at_once() 
         hold.download_chunk(source.chunk("host", number, manner)).unwrap();
     }
     for round in 0..10 {
-        tokio::time::advance(seconds(97)).await;
+        tokio::time::sleep(seconds(97)).await;
         let mut watch = hold.watch();
         let asked = source.now();
         hold.download_chunk(source.chunk("host", 1_000 + round, Manner::Good)).unwrap();
@@ -158,7 +158,7 @@ async fn a_dead_source_is_asked_rarely_and_all_come_soon_when_it_is_back() {
         hold.download_chunk(chunk).unwrap();
     }
     let drain = tokio::spawn(async move { while watch.next().await.is_some() {} });
-    tokio::time::advance(seconds(600)).await;
+    tokio::time::sleep(seconds(600)).await;
     let asks = source.asks().len();
     assert!(asks < 2_500, "{asks} requests to a dead source in ten minutes");
     for number in 0..200 {
@@ -182,7 +182,7 @@ async fn a_blip_of_the_source_costs_seconds_and_not_the_length_of_a_probe() {
     for number in 0..100 {
         hold.download_chunk(source.chunk("host", number, Manner::Fails(SourceErrorKind::Busy))).unwrap();
     }
-    tokio::time::advance(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
     for number in 0..100 {
         source.set(&format!("sim://host/{number}"), Manner::Good);
     }
@@ -287,7 +287,7 @@ async fn behind_others(manner: Manner) -> (Duration, usize) {
     let mut watch = hold.watch();
     let asked = source.now();
     hold.download_chunk(large(20, manner)).unwrap();
-    tokio::time::advance(Duration::from_millis(500)).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     source.set("sim://host/20", Manner::Good);
     ready(&mut watch, [wide_id(20)]).await;
     let took = source.now().saturating_sub(asked);
@@ -357,7 +357,7 @@ async fn bodies_that_drip_do_not_keep_other_sources_waiting() {
     for number in 0..8 {
         event(&mut watch, "the start", |event| *event == Event::Started(wide_id(number))).await;
     }
-    tokio::time::advance(seconds(2)).await;
+    tokio::time::sleep(seconds(2)).await;
     let began = source.now();
     for number in 100..110 {
         hold.download_chunk(source.chunk("fast", number, Manner::Good)).unwrap();

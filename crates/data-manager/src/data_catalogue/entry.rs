@@ -39,6 +39,8 @@ pub(crate) struct Entry {
     /// Failed tries in a row.
     pub(crate) attempts: u32,
     pub(crate) error: Option<DownloadError>,
+    /// It was asked for with other URLs while a download runs: that one's failure says nothing of them.
+    pub(crate) is_refreshed: bool,
     /// When it was asked for; decides its turn.
     pub(crate) arrived: Duration,
     /// No try before this.
@@ -90,6 +92,7 @@ impl Entry {
             actual,
             attempts: 0,
             error: None,
+            is_refreshed: false,
             arrived: now,
             not_before: Duration::ZERO,
             staged: None,

@@ -112,7 +112,12 @@ impl State {
             self.counters.failures += 1;
             self.counters.panics += u64::from(error.kind == DownloadErrorKind::Panicked);
         }
-        let delay = error.backoff(entry.attempts, random);
+        let delay = if std::mem::take(&mut entry.is_refreshed) {
+            entry.attempts = 0;
+            Some(Duration::ZERO)
+        } else {
+            error.backoff(entry.attempts, random)
+        };
         entry.not_before = delay.map_or(Duration::MAX, |delay| now.saturating_add(delay));
         self.queue.push(entry.turn(id), entry.not_before, now);
         if is_failure {

@@ -17,6 +17,7 @@ use crate::data_chunk::{ChunkId, hex_id};
 use crate::download_error::{DownloadError, DownloadErrorKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::event::Event;
+use crate::file_spec::CheckedChunk;
 use crate::record::Record;
 use crate::staging_progress::StagingProgress;
 
@@ -141,7 +142,8 @@ impl State {
         let id = wanted.chunk.id;
         let content = Content::of(&wanted.chunk);
         if let Some(resident) = self.roster.get(&id) {
-            return same_content(&id, &Roster::content(resident), &content);
+            same_content(&id, &Roster::content(resident), &content)?;
+            return same_bytes(&id, resident.bytes(), &wanted);
         }
         let Some(entry) = self.entries.get_mut(&id) else {
             let mut entry = Entry::new(Some(content), Actual::Nothing, now);
@@ -157,17 +159,33 @@ impl State {
             Some(known) => same_content(&id, known, &content)?,
             None => entry.content = Some(content),
         }
+        if let Some(old) = &entry.wanted {
+            same_files(&id, &old.chunk, &wanted.chunk)?;
+        }
+        if let Actual::Retired { record, end: End::Removed, .. } = &entry.actual {
+            same_bytes(&id, record.bytes, &wanted)?;
+        }
+        let is_refreshed = entry.wanted.as_ref().is_some_and(|old| old.chunk.files != wanted.chunk.files);
         if entry.is_waiting() {
             self.queue.remove(entry.turn(id), entry.not_before);
-            let is_refreshed = entry.wanted.as_ref().is_some_and(|old| old.chunk.files != wanted.chunk.files);
-            if is_refreshed {
-                // Other URLs may cure what failed, so the wait is over; the same ones would only fail again sooner.
+            if is_refreshed || entry.not_before == Duration::MAX {
+                // Other URLs may cure what failed, so the wait is over; the same ones would only fail again sooner, but for those
+                // that are not tried again until somebody asks.
                 entry.attempts = 0;
                 entry.not_before = Duration::ZERO;
             }
             entry.wanted = Some(wanted);
             self.queue.push(entry.turn(id), entry.not_before, now);
         } else {
+            if let Actual::Staging { cancel, .. } = &entry.actual
+                && is_refreshed
+            {
+                entry.is_refreshed = true;
+                if entry.wanted.as_ref().is_some_and(|old| says_more(&wanted.chunk, &old.chunk)) {
+                    // What runs would not check it. The next try goes on with what it has staged.
+                    effects.cancels.push(cancel.clone());
+                }
+            }
             entry.wanted = Some(wanted);
             if matches!(entry.actual, Actual::Nothing) {
                 self.queue.push(entry.turn(id), entry.not_before, now);
@@ -480,6 +498,7 @@ impl State {
                 }
             };
             entry.staged = Some((dir, staged_bytes));
+            entry.is_refreshed = false;
             let cancel = Cancel::default();
             let progress = Arc::new(StagingProgress::default());
             progress.set(staged_bytes, wanted.bytes());
@@ -563,6 +582,51 @@ fn same_content(id: &ChunkId, here: &Content, asked: &Content) -> Result<()> {
         asked.block_range.end,
         hex_id(&asked.dataset_id),
         asked.names,
+    );
+    Err(Error::new(ErrorKind::Conflict, message))
+}
+
+/// A descriptor that names all lengths must name those of what is here.
+fn same_bytes(id: &ChunkId, here: u64, asked: &Wanted) -> Result<()> {
+    match asked.bytes() {
+        Some(bytes) if bytes != here => {
+            let message = format!(
+                "chunk {} is here with {here} bytes, and was asked for with {bytes}: an id names immutable content, so give \
+                 the new content an id of its own",
+                hex_id(id)
+            );
+            Err(Error::new(ErrorKind::Conflict, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether a descriptor names a length or a digest that another one of the chunk does not.
+fn says_more(asked: &CheckedChunk, before: &CheckedChunk) -> bool {
+    asked.files.iter().zip(&before.files).any(|(asked, before)| {
+        (asked.size.is_some() && before.size.is_none())
+            || (asked.sha256.is_some() && before.sha256.is_none())
+            || (asked.blake3.is_some() && before.blake3.is_none())
+    })
+}
+
+/// Two descriptors of a chunk may name different URLs, and one may say more than the other, but no two lengths or digests
+/// of a file.
+fn same_files(id: &ChunkId, here: &CheckedChunk, asked: &CheckedChunk) -> Result<()> {
+    fn differ<T: PartialEq>(here: Option<T>, asked: Option<T>) -> bool {
+        here.zip(asked).is_some_and(|(here, asked)| here != asked)
+    }
+    let other = here.files.iter().zip(&asked.files).find(|(here, asked)| {
+        differ(here.size, asked.size)
+            || differ(here.sha256, asked.sha256)
+            || differ(here.blake3, asked.blake3)
+    });
+    let Some((file, _)) = other else { return Ok(()) };
+    let message = format!(
+        "chunk {} was asked for before with another length or digest of {}: an id names immutable content; if what was asked \
+         for before was wrong, delete the chunk first",
+        hex_id(id),
+        file.name
     );
     Err(Error::new(ErrorKind::Conflict, message))
 }

@@ -168,3 +168,113 @@ fn that_a_source_is_left_alone_does_not_replace_the_reason_why_a_chunk_failed() 
     }
     assert_eq!(state.entries[&ID].error.as_ref().unwrap().message, "connection refused");
 }
+
+/// The usual chunk at another URL.
+fn refreshed() -> Wanted {
+    let mut chunk = CheckedChunk::clone(&wanted(10).chunk);
+    chunk.files[0].url.set_query(Some("signature=new"));
+    Wanted { chunk: Arc::new(chunk), priority: Priority::default() }
+}
+
+fn refuse(state: &mut State, task: u64) {
+    let error = DownloadError::from(SourceError::new(SourceErrorKind::Refused, "as the test wants"));
+    state.not_published((ID, task), None, (error, 0), NOW, &mut Effects::default());
+}
+
+#[test]
+fn a_download_that_fails_says_nothing_of_urls_that_came_meanwhile() {
+    let mut state = state();
+    state.want(wanted(10), NOW, &mut Effects::default()).unwrap();
+    let (task, _) = download_dir(&mut state).unwrap();
+    state.want(refreshed(), NOW, &mut Effects::default()).unwrap();
+    refuse(&mut state, task);
+    let next =
+        std::iter::from_fn(|| state.next_action(NOW, &mut Effects::default())).find_map(
+            |action| match action {
+                Action::Download { task, wanted, attempts, .. } => Some((task, wanted, attempts)),
+                _ => None,
+            },
+        );
+    let (task, wanted, attempts) = next.expect("it is tried at once");
+    assert_eq!((wanted.chunk.files[0].url.query(), attempts), (Some("signature=new"), 0));
+    refuse(&mut state, task);
+    assert!(!starts_download(&mut state), "that one's failure counts");
+}
+
+#[test]
+fn what_was_refused_is_tried_again_when_it_is_asked_for_again() {
+    let mut state = state();
+    state.want(wanted(10), NOW, &mut Effects::default()).unwrap();
+    let (task, _) = download_dir(&mut state).unwrap();
+    refuse(&mut state, task);
+    assert!(!starts_download(&mut state));
+    state.want(wanted(10), NOW, &mut Effects::default()).unwrap();
+    assert!(starts_download(&mut state));
+}
+
+#[test]
+fn another_length_or_digest_under_the_same_id_is_refused() {
+    let with = |change: &dyn Fn(&mut FileSpec)| {
+        let mut chunk = CheckedChunk::clone(&wanted(10).chunk);
+        change(&mut chunk.files[0]);
+        Wanted { chunk: Arc::new(chunk), priority: Priority::default() }
+    };
+    let says_more = || with(&|file| (file.sha256, file.blake3) = (Some([1; 32]), Some([1; 32])));
+    let others = [
+        with(&|file| file.size = Some(2)),
+        with(&|file| file.sha256 = Some([2; 32])),
+        with(&|file| file.blake3 = Some([2; 32])),
+    ];
+    for is_running in [false, true] {
+        let mut state = state();
+        let want =
+            |state: &mut State, asked: &Wanted| state.want(asked.clone(), NOW, &mut Effects::default());
+        want(&mut state, &wanted(10)).unwrap();
+        if is_running {
+            download_dir(&mut state).unwrap();
+        }
+        want(&mut state, &says_more()).unwrap();
+        for other in &others {
+            assert_eq!(
+                want(&mut state, other).unwrap_err().kind(),
+                ErrorKind::Conflict,
+                "running: {is_running}"
+            );
+        }
+        want(&mut state, &with(&|file| file.size = None)).unwrap();
+    }
+}
+
+#[test]
+fn a_download_that_would_not_check_a_new_digest_begins_anew() {
+    let mut state = state();
+    state.want(wanted(10), NOW, &mut Effects::default()).unwrap();
+    download_dir(&mut state).unwrap();
+    let mut effects = Effects::default();
+    state.want(refreshed(), NOW, &mut effects).unwrap();
+    assert!(effects.cancels.is_empty(), "another URL is for the next try");
+    let mut chunk = CheckedChunk::clone(&wanted(10).chunk);
+    chunk.files[0].sha256 = Some([1; 32]);
+    state.want(Wanted { chunk: Arc::new(chunk), priority: Priority::default() }, NOW, &mut effects).unwrap();
+    assert_eq!(effects.cancels.len(), 1);
+}
+
+#[test]
+fn another_length_of_what_is_here_is_refused() {
+    let mut state = state();
+    let mut effects = Effects::default();
+    state.want(wanted(10), NOW, &mut effects).unwrap();
+    let (task, _) = download_dir(&mut state).unwrap();
+    state.published(task, &record(10), NOW, &mut effects);
+    for is_hidden in [false, true] {
+        // A pin keeps what is hidden here.
+        let _pin = state.roster.get(&ID).cloned();
+        if is_hidden {
+            assert!(state.unwant(ID, NOW, &mut effects));
+        }
+        let error = state.want(wanted_of(Some(2)), NOW, &mut effects).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict, "hidden: {is_hidden}");
+    }
+    state.want(wanted_of(None), NOW, &mut effects).unwrap();
+    assert!(state.roster.get(&ID).is_some());
+}
