@@ -10,7 +10,7 @@ use super::random::Random;
 use super::state::{FileState, Pending, State};
 
 /// The piece that a disk writes wholly or not at all.
-const SECTOR_BYTES: u64 = 512;
+pub(super) const SECTOR_BYTES: u64 = 512;
 
 impl State {
     /// Cuts the power: the durable image, and what the seed picks from the pending effects, becomes the live one.
@@ -48,7 +48,7 @@ impl State {
         self.end_program();
     }
 
-    fn end_program(&mut self) {
+    pub(super) fn end_program(&mut self) {
         self.locks.clear();
         self.faults.clear();
         self.generation = self.generation.saturating_add(1);
@@ -73,7 +73,7 @@ fn any(pending: &[Pending], random: &mut Random) -> Vec<bool> {
     choose(pending, |_| random.is_lucky(of_four))
 }
 
-fn choose(pending: &[Pending], mut is_chosen: impl FnMut(u64) -> bool) -> Vec<bool> {
+pub(super) fn choose(pending: &[Pending], mut is_chosen: impl FnMut(u64) -> bool) -> Vec<bool> {
     let mut dropped: Vec<&Pending> = Vec::new();
     let mut survives = Vec::with_capacity(pending.len());
     for (index, effect) in (0..).zip(pending) {

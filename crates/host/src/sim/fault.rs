@@ -35,7 +35,7 @@ pub(super) enum Verdict {
     Lose(io::Error),
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
     calls: u64,
     plans: Vec<Plan>,
@@ -43,7 +43,7 @@ pub(super) struct Faults {
     is_next_sync_failing: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Plan {
     call: u64,
     fault: Fault,

@@ -7,6 +7,7 @@ mod crash;
 mod fault;
 mod media;
 mod names;
+mod outcome;
 mod random;
 mod state;
 
@@ -65,6 +66,25 @@ impl SimDisk {
     /// Handles and locks from before the crash are dead: every call on them fails.
     pub fn crash(&self) {
         self.state().crash();
+    }
+
+    /// How many outcomes a power cut may have now, if each sector, each length and each name gets to the disk by itself; at most
+    /// `u64::MAX`. Who tries them all needs no luck: see [`SimDisk::crash_as`].
+    pub fn outcomes(&self) -> u64 {
+        self.state().outcomes()
+    }
+
+    /// Cuts the power as [`SimDisk::crash`] does, with the outcome of this number, from 0 on: nothing that was not synced is left.
+    ///
+    /// Returns whether that outcome may come: a name needs those that it rests on. What is not so is another outcome again.
+    pub fn crash_as(&self, outcome: u64) -> bool {
+        self.state().crash_as(outcome)
+    }
+
+    /// Another disk in the same state, which goes its own way from here on: a power cut can be tried on it.
+    #[must_use]
+    pub fn fork(&self) -> SimDisk {
+        SimDisk { shared: Shared(Arc::new(Mutex::new(self.state().clone()))) }
     }
 
     /// Kills the program, and with it its handles, locks and planned faults. The machine goes on: nothing is lost, and

@@ -21,6 +21,7 @@ const CAPACITY_BYTES: u64 = 1 << 40;
 /// Lines of trace that are kept: the end of a run is what explains it.
 const TRACE_LINES_MAX: usize = 4096;
 
+#[derive(Clone)]
 pub(super) struct State {
     /// Counts crashes; handles carry the number they were made under.
     pub(super) generation: u64,
@@ -40,13 +41,14 @@ pub(super) struct State {
     next_id: u64,
 }
 
+#[derive(Clone)]
 pub(super) struct Pending {
     pub(super) change: NameChange,
     /// A sync failed to write it and marked it clean: it will never be durable, nor will what needs it.
     pub(super) is_lost: bool,
 }
 
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct FileState {
     pub(super) live: Content,
     pub(super) durable: Content,

@@ -319,3 +319,58 @@ fn a_killed_program_loses_its_handles_and_nothing_else() {
         assert_eq!(bytes(&sim.disk(), "file"), b"not synced", "seed {seed}");
     }
 }
+
+/// All outcomes of a power cut that make sense, as the trees that they leave.
+fn all_outcomes(sim: &SimDisk) -> BTreeSet<Vec<(PathBuf, Option<Vec<u8>>)>> {
+    let outcomes = (0..sim.outcomes()).filter_map(|number| {
+        let cut = sim.fork();
+        cut.crash_as(number).then(|| tree(&cut.disk()).into_iter().collect())
+    });
+    outcomes.collect()
+}
+
+#[test]
+fn the_outcomes_of_a_power_cut_are_all_that_sectors_lengths_and_names_may_become_by_themselves() {
+    let sim = disk_with_a_durable_file(1);
+    assert_eq!((sim.outcomes(), all_outcomes(&sim).len()), (1, 1));
+    let file = sim.disk().edit_file(path("file")).unwrap();
+    // Two sectors, one of them twice: it is never as only the second write would have made it.
+    file.write_all_at(&[2; 4], 510).unwrap();
+    file.write_all_at(&[3; 2], 600).unwrap();
+    let bytes_at = |found: &[u8]| (found[510], found[512], found[600]);
+    let found = |sim: &SimDisk| -> BTreeSet<_> {
+        let of = |tree: Vec<(PathBuf, Option<Vec<u8>>)>| bytes_at(tree[0].1.as_ref().unwrap());
+        all_outcomes(sim).into_iter().map(of).collect()
+    };
+    let wanted = [1, 2].into_iter().flat_map(|first| [(first, 1, 1), (first, 2, 1), (first, 2, 3)]);
+    assert_eq!((sim.outcomes(), found(&sim)), (6, wanted.collect()));
+    // A length comes without its bytes, and bytes do not come without their length.
+    file.sync().unwrap();
+    file.write_all_at(&[4; 1], 3000).unwrap();
+    let lens: BTreeSet<_> = all_outcomes(&sim)
+        .into_iter()
+        .map(|tree| tree[0].1.as_ref().map(|bytes| (bytes.len(), bytes.get(3000).copied())).unwrap())
+        .collect();
+    assert_eq!(lens, BTreeSet::from([(2000, None), (3001, Some(0)), (3001, Some(4))]));
+    // Bytes that are there already make no outcome, and names need what they rest on.
+    file.sync().unwrap();
+    file.write_all_at(&[1; 8], 0).unwrap();
+    assert_eq!(sim.outcomes(), 1);
+    sim.disk().create_dir(path("dir")).unwrap();
+    sim.disk().rename(path("file"), path("dir/moved")).unwrap();
+    let names: BTreeSet<Vec<PathBuf>> =
+        all_outcomes(&sim).into_iter().map(|tree| tree.into_iter().map(|(path, _)| path).collect()).collect();
+    assert!(names.contains(&vec![PathBuf::from("file")]), "{names:?}");
+    assert!(names.iter().any(|names| names.contains(&PathBuf::from("dir/moved"))), "{names:?}");
+    assert!(sim.fork().crash_as(0) && sim.calls() > 0);
+}
+
+#[test]
+fn what_is_done_to_the_copy_of_a_disk_is_not_done_to_the_disk() {
+    let sim = disk_with_a_durable_file(1);
+    let copy = sim.fork();
+    copy.disk().remove_file(path("file")).unwrap();
+    put(&sim.disk(), "another", b"bytes").sync().unwrap();
+    assert_eq!(copy.disk().list(path("")).unwrap().len(), 0);
+    assert_eq!(bytes(&sim.disk(), "file"), [1; 2000]);
+}

@@ -1,6 +1,8 @@
 //! The power is cut at every disk call of every scene, and again while the log recovers.
 //! Refuses to accept anything but a prefix that holds all that was acknowledged.
 
+mod outcomes;
+
 use crate::kit::{seeds, small, small_1};
 use crate::oracle::Ended;
 use crate::scenes;

@@ -136,6 +136,14 @@ impl World {
         self.oracle.compare(&reader, self.oracle.rows.len());
     }
 
+    /// What is left behind a power cut with this outcome, if it makes sense; this world stays as it is.
+    pub(crate) fn cut_as(&self, outcome: u64) -> Option<World> {
+        let sim = self.sim.fork();
+        let makes_sense = sim.crash_as(outcome);
+        let world = World { sim, oracle: self.oracle.clone(), ..World::new(outcome, self.options.clone()) };
+        makes_sense.then_some(world)
+    }
+
     /// The records of a log that nobody writes; `None` before there is a log.
     fn seen_by_a_reader(&self) -> Option<Vec<Record>> {
         let seen = match Reader::open_on(&self.sim.disk()) {
