@@ -51,8 +51,6 @@ pub(crate) struct Commit {
     idle: Condvar,
     /// There are records in memory that were not written yet: readers have them written first.
     is_pending: AtomicBool,
-    /// Nothing comes any more. Set before followers are told of it, and looked at before they sleep.
-    is_closed: AtomicBool,
     options: Options,
     clock: Clock,
     tail: TailPage,
@@ -77,7 +75,6 @@ impl Commit {
             gathered: Condvar::new(),
             idle: Condvar::new(),
             is_pending: AtomicBool::new(false),
-            is_closed: AtomicBool::new(false),
             options: options.clone(),
             clock: clock.clone(),
             tail,
@@ -217,16 +214,11 @@ impl Commit {
         self.put_and_wait(entry).map(|_| ())
     }
 
-    /// Whether the log was closed, without a look at anything that somebody may hold.
-    pub(crate) fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::Acquire)
-    }
-
     /// Waits until the log may have moved on or is closed, at most for `timeout`; returns how much of that is over.
     pub(crate) fn wait_for_news(&self, timeout: Duration, is_there: impl Fn() -> bool) -> Duration {
         let began = self.clock.monotonic();
         // A clock that is moved by hand does not tell when the time is over.
-        if self.moved.wait(timeout, || is_there() || self.is_closed()) {
+        if self.moved.wait(timeout, is_there) {
             return timeout;
         }
         self.clock.monotonic().saturating_sub(began)
@@ -326,8 +318,7 @@ impl Commit {
         }
         drop(queue);
         self.chores.stop();
-        self.is_closed.store(true, Ordering::Release);
-        self.moved.tell();
+        self.moved.end();
     }
 
     /// Tells the next start that there is nothing behind the end.

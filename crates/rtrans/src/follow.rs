@@ -226,10 +226,8 @@ impl futures_core::Stream for Follow {
             }
             let (next, rolled, line) = (follow.next, follow.rolled, follow.reader.shelf());
             let is_stopped = &follow.is_stopped;
-            let is_there = || {
-                let is_over = commit.is_closed() || is_stopped.load(Ordering::Acquire);
-                is_over || line.bounds().1 > next || line.rolled() != rolled
-            };
+            let is_there =
+                || line.bounds().1 > next || line.rolled() != rolled || is_stopped.load(Ordering::Acquire);
             if !commit.moved.watch(context.waker(), is_there) {
                 return Poll::Pending;
             }

@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::sync::atomic::{AtomicUsize, Ordering, fence};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
 use crate::sync::{Condvar, Mutex};
 
 /// Futures that wait at a time. More find themselves woken at once, and look again.
@@ -20,6 +20,8 @@ pub(crate) struct Signal {
     /// Futures to wake. Held while a waiter looks for the last time, so that it is not told in between.
     wakers: Mutex<Vec<Waker>>,
     moved: Condvar,
+    /// Nothing comes any more. Set before all are told of it, and looked at before they sleep.
+    is_ended: AtomicBool,
 }
 
 impl Signal {
@@ -38,6 +40,12 @@ impl Signal {
         }
     }
 
+    /// Wakes everybody for the last time.
+    pub(crate) fn end(&self) {
+        self.is_ended.store(true, Ordering::Release);
+        self.tell();
+    }
+
     /// Waits until it is told, unless `is_there` says that there is something to see; at most for `timeout`. Returns
     /// whether that is over.
     pub(crate) fn wait(&self, timeout: Duration, is_there: impl Fn() -> bool) -> bool {
@@ -45,7 +53,7 @@ impl Signal {
         self.waiting.fetch_add(1, Ordering::Relaxed);
         fence(Ordering::SeqCst);
         let mut is_over = false;
-        if !is_there() {
+        if !is_there() && !self.is_ended.load(Ordering::Acquire) {
             let waited = self.moved.wait_timeout(wakers, timeout).unwrap_or_else(PoisonError::into_inner);
             is_over = waited.1.timed_out();
         }
@@ -62,7 +70,7 @@ impl Signal {
             self.waiting.fetch_add(1, Ordering::Relaxed);
         }
         fence(Ordering::SeqCst);
-        if is_there() {
+        if is_there() || self.is_ended.load(Ordering::Acquire) {
             if is_new {
                 self.waiting.fetch_sub(1, Ordering::Relaxed);
             }

@@ -143,12 +143,13 @@ fn scan_for_rare(sim: &SimDisk, reader: &Reader) -> (Vec<u64>, usize) {
     let found =
         reader.scan(..).types([RARE]).map(|record| record.expect("nothing is damaged").id.get()).collect();
     assert!(sim.calls() - before < 4000, "the trace is not long enough");
+    let trace = sim.trace();
     let is_read = |number: &String| {
-        sim.trace().iter().any(|line| {
-            let words: Vec<&str> = line.split(' ').collect();
-            words[0].parse::<u64>().is_ok_and(|call| call > before)
-                && words[1] == "read"
-                && words[2] == number
+        trace.iter().any(|line| {
+            let mut words = line.split(' ');
+            let is_later =
+                words.next().and_then(|call| call.parse().ok()).is_some_and(|call: u64| call > before);
+            is_later && words.next() == Some("read") && words.next() == Some(number)
         })
     };
     (found, files.iter().filter(|(_, number)| is_read(number)).count())

@@ -1,5 +1,11 @@
 //! Data files before they are needed and after: prepared in the background, and used again behind a trim.
 //! Refuses to look at records alone: which file it is, the disk says.
+#![expect(
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "helpers fail as tests do; which file it is, no disk of the product tells"
+)]
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
@@ -26,7 +32,7 @@ fn open(sim: &SimDisk) -> Log {
 /// Appends records of one length, each durably, so that batches of any two files lie in the same places.
 fn fill(log: &Log, count: u64) {
     for _ in 0..count {
-        let number = log.last().map_or(0, |last| last.get()) + 1;
+        let number = log.last().map_or(0, rtrans::TransId::get) + 1;
         log.append(TypeNo(1), &number.to_le_bytes().repeat(125)).expect("there is room");
     }
 }
@@ -101,7 +107,7 @@ fn the_next_file_is_prepared_in_the_background_and_is_the_one_that_is_used() {
     let next = dir.path().join(data_path(1));
     let len = || std::fs::metadata(&next).map_or(0, |found| found.len());
     while len() < FILE_BYTES {
-        assert!(watch.wait(Duration::from_secs(600)).expect("it is watched"), "nobody prepares it");
+        assert!(watch.wait(Duration::from_mins(10)).expect("it is watched"), "nobody prepares it");
     }
     let prepared = std::fs::metadata(&next).expect("it is there").ino();
     fill(&log, FILE_BYTES / 2 / 1000 + 5);
@@ -179,7 +185,7 @@ fn a_power_cut_at_any_call_while_files_are_used_again_brings_nothing_back_of_wha
             let (sim, log) = with_old_files(seed * 10_000 + call);
             sim.crash_at(sim.calls() + call);
             let acknowledged = (0..150).take_while(|_| {
-                let number = log.last().map_or(0, |last| last.get()) + 1;
+                let number = log.last().map_or(0, rtrans::TransId::get) + 1;
                 log.append(TypeNo(1), &number.to_le_bytes().repeat(125)).is_ok()
             });
             let acknowledged = 190 + acknowledged.count() as u64;
@@ -187,7 +193,7 @@ fn a_power_cut_at_any_call_while_files_are_used_again_brings_nothing_back_of_wha
             drop(log);
             let log = open(&sim);
             assert!(log.recovery().damaged.is_empty(), "call {call}, seed {seed}: {}", log.recovery());
-            let last = log.last().map_or(0, |last| last.get());
+            let last = log.last().map_or(0, rtrans::TransId::get);
             assert!(
                 last == acknowledged || last == acknowledged + 1,
                 "call {call}, seed {seed}: {last} of {acknowledged}"

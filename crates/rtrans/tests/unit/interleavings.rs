@@ -268,7 +268,7 @@ fn a_follower_that_sleeps_is_woken_by_each_record_and_by_the_end() {
         });
         let stopped = world.log.follow(TransId::FIRST);
         let stop = stopped.stop_handle();
-        let stopped = thread::spawn(move || drop(stopped.count()));
+        let stopped = thread::spawn(move || stopped.count());
         join(vec![world.producer(1, 1), world.producer(2, 1), thread::spawn(move || stop.stop())]);
         join(vec![stopped]);
         assert!(world.log.inner.close().is_ok(), "the disk is well");
