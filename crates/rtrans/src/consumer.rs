@@ -230,7 +230,7 @@ fn known(reader: &Reader, disk: &Disk, name: &ConsumerName) -> Result<Position, 
     Ok(later.unwrap_or_default())
 }
 
-fn lock(disk: &Disk, name: &ConsumerName) -> Result<DirLock, Error> {
+pub(crate) fn lock(disk: &Disk, name: &ConsumerName) -> Result<DirLock, Error> {
     match disk.create_dir(Path::new(LOCKS)) {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error.into()),
         _ => {}

@@ -61,6 +61,7 @@ mod record;
 mod recovery;
 mod repair;
 mod retention;
+mod rewrite;
 mod round;
 mod scan;
 mod scrub;

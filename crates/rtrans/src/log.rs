@@ -14,7 +14,7 @@ use crate::append_batch::{Ack, Appended, Batch};
 use crate::beside::{expect_dir, read_parameters};
 use crate::chores::{self, Chores};
 use crate::commit::{Commit, CommitterSeat, Entry};
-use crate::consumer::{Consumer, ConsumerStatus};
+use crate::consumer::{self, Consumer, ConsumerStatus};
 use crate::consumer_name::ConsumerName;
 use crate::control::{Control, Memory, Position};
 use crate::error::Error;
@@ -93,7 +93,11 @@ impl Log {
         })?;
         remove_unpublished(disk)?;
         let parameters = open_parameters(disk, &options)?;
+        let is_clean = tail_page::read(disk).is_some_and(|tail| tail.is_clean);
         let (mut store, shelf, mut recovery, chores) = open_store(disk, clock, &parameters, options.threads)?;
+        if !is_clean && !store.has_controls() {
+            rewrite_positions(disk)?;
+        }
         learn_positions(disk, &mut store)?;
         for (name, from, to) in store.clamp_positions() {
             recovery.clamped.push(Clamped { name, from, to });
@@ -101,7 +105,7 @@ impl Log {
         let tail = TailPage::open(disk)?;
         // What the last writer said of its end is no longer true. Durably: a start after a power cut must know as well
         // what had been durable in a log that was new.
-        tail.tell_durably(&store.tail())?;
+        tail.tell_again(&store.tail())?;
         disk.sync_dir(Path::new(""))?;
         let (chores, queue) = match (chores, options.threads) {
             (None, _) => (Chores::Nowhere, None),
@@ -469,6 +473,19 @@ fn open_parameters(disk: &Disk, options: &Options) -> Result<Parameters, Error> 
         }
         Err(error) => Err(error),
     }
+}
+
+/// Writes the positions again of a log that was not closed, of a format that has them in files only: its writer may have met
+/// a sync that failed. Who holds a name now has opened it since, and is not kept from it for longer than one is written.
+fn rewrite_positions(disk: &Disk) -> Result<(), Error> {
+    for name in position_file::list(disk)? {
+        match consumer::lock(disk, &name) {
+            Ok(_held) => position_file::rewrite(disk, &name)?,
+            Err(Error::Locked { .. } | Error::DiskFull(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Positions that consumers beside other writers have noted in their files.

@@ -15,6 +15,7 @@ use crate::checksum::crc32;
 use crate::consumer_name::ConsumerName;
 use crate::control::Position;
 use crate::error::Error;
+use crate::rewrite;
 
 /// The directory of the positions.
 pub(crate) const TRANSID: &str = "transid";
@@ -118,6 +119,11 @@ pub(crate) fn read_durably(disk: &Disk, name: &ConsumerName) -> Result<Option<Po
             read_from(&file)
         }
     }
+}
+
+/// Writes a position again that a failed sync may have left in memory as if it were written. Nobody else may have the name.
+pub(crate) fn rewrite(disk: &Disk, name: &ConsumerName) -> Result<(), Error> {
+    rewrite::rewrite(&disk.edit_file(&path_of(name))?, 0)
 }
 
 fn read_from(file: &File) -> Result<Option<Position>, Error> {

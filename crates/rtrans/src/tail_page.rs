@@ -12,6 +12,7 @@ use host::{Disk, File};
 use crate::bytes::{put, u32_at, u64_at};
 use crate::checksum::crc32;
 use crate::error::Error;
+use crate::rewrite::rewrite;
 
 /// The name of the file.
 pub(crate) const TAIL: &str = "tail";
@@ -118,6 +119,13 @@ impl TailPage {
     /// Tells everybody. A failure costs followers a wake-up and the next start a longer look, and nothing else.
     pub(crate) fn tell(&self, tail: &Tail) -> io::Result<()> {
         self.file.write_all_at(&tail.encode(), 0)
+    }
+
+    /// Tells it durably when the log is opened, also where a sync of an earlier writer has failed: the disk would say for ever
+    /// what was true before.
+    pub(crate) fn tell_again(&self, tail: &Tail) -> Result<(), Error> {
+        self.tell(tail)?;
+        rewrite(&self.file, 0)
     }
 
     /// Tells it durably, when the log is closed.

@@ -27,6 +27,7 @@ use crate::error::{Corruption, Error};
 use crate::ids::TransId;
 use crate::parameters::Parameters;
 use crate::recovery::{Recovery, Torn};
+use crate::rewrite::rewrite;
 
 /// Records that had been durable and are read again on every opening: enough to find a disk that lost its last writes
 /// although it had promised them.
@@ -57,7 +58,7 @@ pub(crate) fn open(disk: &Disk, parameters: &Parameters, attested: Attested) -> 
     let slot = form.geometry.slot_of(next).ok_or_else(|| beyond_numbers(next))?;
     let end = End { slot, free: free_behind(files, &form, next)? };
     let torn = cut(files, &form, &found.numbers, end)?;
-    settle(files, &form, end, next, attested)?;
+    settle(files, &form, &found.numbers, next, attested)?;
 
     let mut recovery = Recovery { torn: torn.map(as_torn), ..Recovery::default() };
     // A directory that is missing among the last two was looked for, record by record.
@@ -112,26 +113,38 @@ pub(crate) fn free_behind(files: &Files, form: &Form, next: u64) -> Result<Place
     }
 }
 
-/// Syncs what is left of the records that are not known to have been durable: after the end of a process alone, they may
-/// lie in memory only.
-fn settle(files: &Files, form: &Form, end: End, next: u64, attested: Attested) -> Result<(), Error> {
+/// Makes durable what is left of the records that are not known to have been, and the cut behind them: after the end of a
+/// process alone they may lie in memory only, and behind a failed sync as if they were written. They are written again, past the
+/// memory, with the blocks that the next record goes to in any case: what was cut may not have been written there.
+fn settle(files: &Files, form: &Form, dirs: &[u32], next: u64, attested: Attested) -> Result<(), Error> {
     let last = next.saturating_sub(1);
     let known = match attested {
         Attested::Upto(attested) => attested,
         Attested::Unknown => 0,
     };
-    let (Some(last_slot), true) = (form.geometry.slot_of(last), last > known) else { return Ok(()) };
-    let from = form.geometry.slot_of(first_doubtful(form, known.saturating_add(1), last));
-    let from = from.map_or((0, 0), |slot| (slot.dir, slot.file));
-    for dir in from.0..=last_slot.dir {
-        let highest = if end.slot.dir == dir { end.free.file } else { u32::MAX };
-        let data = numbers_in(files, dir, "data.")?.into_iter().filter(|file| *file <= highest);
-        let index = numbers_in(files, dir, "index.")?
-            .into_iter()
-            .filter(|file| (dir, *file) >= from && (dir, *file) <= (last_slot.dir, last_slot.file));
-        let data = data.map(|file| Key::Data { dir, file });
-        for key in data.chain(index.map(|file| Key::Index { dir, file })) {
-            files.get(key)?.sync()?;
+    let first = known.saturating_add(1).min(last);
+    let first = first_doubtful(form, first, last).max(first);
+    let Some(from) = form.geometry.slot_of(first.max(1)) else { return Ok(()) };
+    // One that cannot be read is damage; then all data of its directory is as doubtful.
+    let (data, data_offset) =
+        form.find(files, first).map_or((0, 0), |located| (located.place().file, located.offset));
+    for dir in dirs.iter().filter(|dir| **dir >= from.dir).copied() {
+        let mut doubtful = Vec::new();
+        for file in
+            numbers_in(files, dir, "data.")?.into_iter().filter(|file| (dir, *file) >= (from.dir, data))
+        {
+            let is_first = (dir, file) == (from.dir, data);
+            doubtful.push((Key::Data { dir, file }, if is_first { data_offset } else { 0 }));
+        }
+        for file in
+            numbers_in(files, dir, "index.")?.into_iter().filter(|file| (dir, *file) >= (from.dir, from.file))
+        {
+            let is_first = (dir, file) == (from.dir, from.file);
+            let offset = if is_first { from.offset(form.layout.stride()) } else { 0 };
+            doubtful.push((Key::Index { dir, file }, offset));
+        }
+        for (key, offset) in doubtful {
+            rewrite(&files.disk().edit_file(&key.path())?, offset)?;
         }
         files.disk().sync_dir(&dir_path(dir))?;
     }

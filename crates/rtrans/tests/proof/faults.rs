@@ -9,17 +9,21 @@ use crate::oracle::Ended;
 use crate::scenes;
 use crate::world::{NAMES, Op, World};
 
-/// A scene without faults: how many calls it makes, and which of them sync a directory.
-fn calls_of(scene: &[Op], options: &Options) -> (u64, Vec<u64>) {
+/// How many calls a scene makes without faults.
+fn calls_of(scene: &[Op], options: &Options) -> u64 {
     let mut world = World::new(1, options.clone());
     world.open().unwrap();
     for op in scene {
         world.apply(op).unwrap();
     }
     world.end();
-    let names = world.sim.trace().into_iter().filter(|line| line.contains(" sync_dir "));
-    let names = names.filter_map(|line| line.split(' ').next()?.parse().ok()).collect();
-    (world.sim.calls(), names)
+    world.sim.calls()
+}
+
+/// Whether the call that failed was the sync of a directory: it keeps names in memory that no later sync writes. Only the
+/// power cut shows that, and no program can mend it.
+fn is_of_names(world: &World, call: u64) -> bool {
+    world.sim.trace().iter().any(|line| line.starts_with(&format!("{call} sync_dir ")))
 }
 
 /// Runs a scene to its end, whatever fails.
@@ -87,7 +91,7 @@ fn all() -> impl Iterator<Item = (&'static str, Vec<Op>, Options)> {
 }
 
 fn sweep(name: &str, scene: &[Op], options: &Options, fault: Fault) {
-    let (calls, names) = calls_of(scene, options);
+    let calls = calls_of(scene, options);
     println!("{name}: {calls} disk calls");
     for times in [Times::Once, Times::Forever] {
         for call in 1..=calls {
@@ -98,13 +102,9 @@ fn sweep(name: &str, scene: &[Op], options: &Options, fault: Fault) {
                 world.watched(&what, |world| {
                     world.sim.fail_call(call, fault, times);
                     run(world, scene);
+                    let is_lost = times == Times::Forever || is_of_names(world, call);
                     world.restart(ended);
                     go_on(world);
-                    // A directory whose sync failed keeps names in memory that no later sync writes: only the power cut
-                    // shows that, and no program can mend it.
-                    let is_lost = times == Times::Forever
-                        || is_written_once(options, fault)
-                        || names.iter().any(|name| name.abs_diff(call) <= 8);
                     if ended == Ended::Cut || !is_lost {
                         world.restart(Ended::Cut);
                     }
@@ -112,11 +112,6 @@ fn sweep(name: &str, scene: &[Op], options: &Options, fault: Fault) {
             }
         }
     }
-}
-
-/// In format 1 no start writes again what a failed sync has left in memory as if it were written.
-fn is_written_once(options: &Options, fault: Fault) -> bool {
-    fault != Fault::Emfile && options.parameters.is_some_and(|parameters| parameters.format_version == 1)
 }
 
 fn sweep_all(fault: Fault) {
@@ -142,7 +137,7 @@ fn a_process_without_file_handles_loses_nothing_that_was_acknowledged() {
 
 /// A call fails, and from then on the disk is full: first of all it is the failure that counts.
 fn fill_up_when_poisoned(name: &str, scene: &[Op], options: &Options) {
-    let (calls, names) = calls_of(scene, options);
+    let calls = calls_of(scene, options);
     for call in 1..=calls {
         for ended in [Ended::Cut, Ended::Killed] {
             let mut world = World::new(call, options.clone());
@@ -153,6 +148,7 @@ fn fill_up_when_poisoned(name: &str, scene: &[Op], options: &Options) {
                 world.sim.full_from(call + 1);
                 run(world, scene);
                 expect_poison(world);
+                let is_lost = is_of_names(world, call);
                 // A start on the full disk may say so, and takes nothing away.
                 if ended == Ended::Cut {
                     world.sim.crash();
@@ -167,8 +163,6 @@ fn fill_up_when_poisoned(name: &str, scene: &[Op], options: &Options) {
                 // A second power cut would show what no program can mend: names whose sync failed.
                 world.restart_after(Ended::Killed, ended);
                 go_on(world);
-                let is_lost =
-                    is_written_once(options, Fault::Eio) || names.iter().any(|name| name.abs_diff(call) <= 8);
                 if ended == Ended::Cut || !is_lost {
                     world.restart(Ended::Cut);
                 }
@@ -238,7 +232,6 @@ fn recover_with(
             Times::Once => call == begun + within,
             Times::Forever => call >= begun + within,
         });
-        let is_lost = is_lost || is_written_once(options, fault);
         if ended == Ended::Cut {
             world.restart(Ended::Cut);
         } else {
@@ -262,13 +255,13 @@ fn recover_with(
 #[test]
 fn a_sync_that_fails_in_a_recovery_leaves_nothing_in_memory_that_is_taken_for_durable() {
     let mut count = 0;
-    for (_, scene) in scenes::all() {
-        for cut in 1..=calls_of(&scene, &small(0)).0 {
-            let mut world = cut_at(&scene, &small(0), cut);
+    for (_, scene, options) in all() {
+        for cut in 1..=calls_of(&scene, &options) {
+            let mut world = cut_at(&scene, &options, cut);
             let begun = world.sim.calls();
             world.open().unwrap();
             for call in calls_named(&world, "sync").into_iter().filter(|call| *call > begun) {
-                let from = (&*scene, &small(0), cut);
+                let from = (&*scene, &options, cut);
                 recover_with(from, call - begun, Fault::Eio, Times::Once, Ended::Killed);
                 count += 1;
             }
@@ -282,7 +275,7 @@ fn sweep_recoveries(fault: Fault) {
     let stride = usize::try_from(setting("LOGHOLD_CUT_STRIDE", 97)).unwrap();
     // The start of a log of some small files makes about thirty calls.
     for (number, (name, scene, options)) in all().enumerate() {
-        let (calls, _) = calls_of(&scene, &options);
+        let calls = calls_of(&scene, &options);
         println!("{name}: {calls} disk calls");
         for cut in (1 + number as u64..=calls).step_by(stride) {
             for (times, ended) in [
