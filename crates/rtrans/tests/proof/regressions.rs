@@ -5,7 +5,7 @@ use host::Clock;
 use host::sim::{Fault, ManualClock, SimDisk, Times};
 use rtrans::{Batch, Error, Level, Log, Options, Reader, Retention, TransId, TypeNo, check_on};
 
-use crate::kit::{id, small};
+use crate::kit::{id, small, small_1};
 
 fn open(sim: &SimDisk) -> Log {
     Log::open_on(&sim.disk(), &Clock::system(), small(0)).unwrap()
@@ -372,4 +372,37 @@ fn an_index_that_finds_no_room_leaves_no_file_that_looks_damaged() {
         assert!(findings.is_empty(), "call {call}: {findings:?}");
     }
     assert!(refused > 0, "no call failed");
+}
+
+#[test]
+fn what_the_tail_said_before_a_sync_of_it_failed_is_not_said_again_after_a_power_cut() {
+    for options in [small(0), small_1(0)] {
+        let open = |sim: &SimDisk| Log::open_on(&sim.disk(), &Clock::system(), options.clone());
+        let mut failed = 0;
+        for call in 1.. {
+            let sim = SimDisk::new(call);
+            let log = open(&sim).unwrap();
+            fill(&log, Level::Disk, 6, 100);
+            // It says durably that the log ends with record 6.
+            log.close().unwrap();
+            let begun = sim.calls();
+            sim.fail_call(begun + call, Fault::Eio, Times::Once);
+            let opened = open(&sim);
+            let is_over = sim.calls() < begun + call;
+            failed += u32::from(opened.is_err());
+            drop(opened);
+            sim.kill();
+            let log = open(&sim).unwrap();
+            log.truncate_after(Some(id(3))).unwrap();
+            sim.crash();
+            drop(log);
+            let log = open(&sim).unwrap();
+            assert!(log.recovery().damaged.is_empty(), "call {call}: {}", log.recovery());
+            assert_eq!(log.last(), Some(id(3)), "call {call}");
+            if is_over {
+                break;
+            }
+        }
+        assert!(failed > 5, "{failed} starts failed");
+    }
 }
