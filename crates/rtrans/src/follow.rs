@@ -221,10 +221,12 @@ impl futures_core::Stream for Follow {
                     instead: "use `next_within` in a thread",
                 })));
             };
-            if follow.is_stopped.load(Ordering::Acquire) || matches!(commit.failure(), Some(Error::Closed)) {
+            let (next, rolled, line) = (follow.next, follow.rolled, follow.reader.shelf());
+            // What came between the look and the end comes first.
+            let is_ended = matches!(commit.failure(), Some(Error::Closed)) && line.bounds().1 <= next;
+            if is_ended || follow.is_stopped.load(Ordering::Acquire) {
                 return Poll::Ready(None);
             }
-            let (next, rolled, line) = (follow.next, follow.rolled, follow.reader.shelf());
             let is_stopped = &follow.is_stopped;
             let is_there =
                 || line.bounds().1 > next || line.rolled() != rolled || is_stopped.load(Ordering::Acquire);
