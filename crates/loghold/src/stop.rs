@@ -1,8 +1,13 @@
-//! ^C and the polite kill, for commands that run in threads of their own.
+//! ^C, the polite kill and a reader that goes away, for commands that run in threads of their own.
 //! Refuses to end the process at the first signal: what runs ends itself, consistent. The second one ends it.
 
+use std::io;
 use std::sync::{Arc, OnceLock};
 use std::thread;
+
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use tokio::sync::oneshot;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::runtime::runtime;
@@ -17,29 +22,71 @@ pub(crate) struct Stop {
 impl Stop {
     /// Listens from now on; calls `act` once a signal came.
     pub(crate) fn listen(act: impl FnOnce(Exit) + Send + 'static) -> Outcome<Stop> {
+        Stop::listen_to(None, act)
+    }
+
+    /// The same, also where nobody reads stdout any more: for who only prints what comes. It would find out by printing, and
+    /// `tail -f | head` go on until the next record.
+    pub(crate) fn listen_beside_reader(act: impl FnOnce(Exit) + Send + 'static) -> Outcome<Stop> {
+        let (gone, heard) = oneshot::channel();
+        start("reader", || wait_until_unread(gone))?;
+        Stop::listen_to(Some(heard), act)
+    }
+
+    fn listen_to(
+        unread: Option<oneshot::Receiver<()>>,
+        act: impl FnOnce(Exit) + Send + 'static,
+    ) -> Outcome<Stop> {
         let stop = Stop::default();
         let told = stop.clone();
         let runtime = runtime()?;
         let mut signals = runtime.block_on(async { StopSignal::listen() })?;
         let wait = move || {
-            let exit = runtime.block_on(signals.received());
+            let exit = runtime.block_on(async {
+                tokio::select! {
+                    exit = signals.received() => exit,
+                    () = heard(unread) => Exit::PipeClosed,
+                }
+            });
             // Only this thread sets it, and once.
             let _is_first = told.exit.set(exit);
             act(exit);
             let again = runtime.block_on(signals.received());
             std::process::exit(again as i32);
         };
-        // It ends with the process.
-        thread::Builder::new()
-            .name("signals".to_string())
-            .spawn(wait)
-            .map(drop)
-            .map_err(|error| Failure::io("starting a thread", &error))?;
+        start("signals", wait)?;
         Ok(stop)
     }
 
     /// The exit code that belongs to the signal, once one came.
     pub(crate) fn exit(&self) -> Option<Exit> {
         self.exit.get().copied()
+    }
+}
+
+/// Starts a thread that ends with the process.
+fn start(name: &str, work: impl FnOnce() + Send + 'static) -> Outcome<()> {
+    let thread = thread::Builder::new().name(name.to_string());
+    thread.spawn(work).map(drop).map_err(|error| Failure::io("starting a thread", &error))
+}
+
+/// Waits in the system until the other end of stdout is closed. A file has no other end, and is waited for in vain.
+fn wait_until_unread(gone: oneshot::Sender<()>) {
+    let stdout = io::stdout();
+    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+    while let Err(Errno::INTR) = poll(&mut watched, None) {}
+    if watched.iter().any(|stdout| stdout.revents().intersects(PollFlags::ERR | PollFlags::HUP)) {
+        let _is_heard = gone.send(());
+    }
+}
+
+/// Never, where nobody listens, or stdout cannot be watched.
+async fn heard(unread: Option<oneshot::Receiver<()>>) {
+    let is_unread = match unread {
+        Some(unread) => unread.await.is_ok(),
+        None => false,
+    };
+    if !is_unread {
+        std::future::pending::<()>().await;
     }
 }

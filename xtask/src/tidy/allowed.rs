@@ -188,7 +188,7 @@ pub(super) const ALLOWED: &[Allowed] = &[
     Allowed {
         file: "crates/loghold/src/stop.rs",
         kinds: &[Locks, Spawns],
-        reason: "the thread that waits for ^C, and the cell that says it came",
+        reason: "the threads that wait for ^C and for the end of stdout, and the cell that says it came",
     },
     Allowed {
         file: "crates/loghold/src/fetched.rs",

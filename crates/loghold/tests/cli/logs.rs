@@ -254,6 +254,19 @@ fn a_consumer_that_somebody_is_names_the_process_and_no_writer() {
 }
 
 #[test]
+fn a_follower_ends_when_its_reader_goes_away_though_no_record_comes() {
+    let program = filled();
+    for words in [&["-n", "1"][..], &["--consumer", "sealer"]] {
+        let mut child = program.start(&[&["log", "--log", "log", "tail", "-f", "--ids"], words].concat());
+        let mut lines = BufReader::new(child.stdout.take().unwrap());
+        lines.read_line(&mut String::new()).unwrap();
+        drop(lines);
+        let run = ended(child);
+        assert_eq!((run.code, run.stderr.as_str()), (141, ""), "{words:?}");
+    }
+}
+
+#[test]
 fn a_copy_says_what_to_do_with_a_directory_that_is_not_empty_and_with_a_path_to_no_log() {
     let program = filled();
     program.write("backup/0/data.0", "of a backup that was cut off");

@@ -93,6 +93,11 @@ fn a_line_is_followed_with_the_log_of_the_environment_and_not_without_one() {
     assert_eq!(lines.map(Result::unwrap).filter(|line| line.contains("block")).take(25).count(), 25);
     send_signal(&following, "INT");
     assert_eq!(ended(following).code, 130);
+    // Without anything to print, it hears that nobody reads any more.
+    let words = ["read", "--plan", "plan.toml", "--log", "log", "30..", "--follow"];
+    let mut unread = program.start(&words);
+    drop(unread.stdout.take());
+    assert_eq!(ended(unread).code, 141);
 }
 
 #[test]

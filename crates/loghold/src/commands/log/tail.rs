@@ -64,7 +64,7 @@ impl Tailing<'_> {
         }
         let mut follow = self.reader.follow(from);
         let handle = follow.stop_handle();
-        let stop = Stop::listen(move |_| handle.stop())?;
+        let stop = Stop::listen_beside_reader(move |_| handle.stop())?;
         loop {
             let record = match self.next(&mut follow) {
                 Ok(record) => record,
@@ -87,14 +87,14 @@ impl Tailing<'_> {
         if let Some(record) = follow.next_within(Duration::ZERO)? {
             return Ok(Some(record));
         }
-        // A reader that has gone is told with the next record.
+        // A reader that has gone is a stop.
         drop(self.out.flush());
         follow.next_within(self.arguments.timeout.unwrap_or(Duration::MAX))
     }
 
     /// As a consumer, from its position on.
     fn consume(&mut self, mut consumer: Consumer) -> Outcome<Exit> {
-        let stop = Stop::listen(|_| {})?;
+        let stop = Stop::listen_beside_reader(|_| {})?;
         let mut waited = Duration::ZERO;
         loop {
             let wait = if self.arguments.follow { LOOK_EVERY } else { Duration::ZERO };

@@ -25,7 +25,7 @@ const WAIT: Duration = Duration::from_millis(250);
 pub(crate) fn run(arguments: &ReadLineArguments, settings: &Settings) -> Outcome<Exit> {
     let (mut reading, blocks) = open(arguments)?;
     let mut out = Out { stdout: BufWriter::new(io::stdout().lock()), format: settings.format, count: 0 };
-    let stop = Stop::listen(|_| {})?;
+    let stop = Stop::listen_beside_reader(|_| {})?;
     while stop.exit().is_none() {
         // What is there comes at once; only then is it time to show it, and to wait.
         let line = match reading.next_within(Duration::ZERO)? {
