@@ -1,22 +1,27 @@
 //! ^C, the polite kill and a reader that goes away, for commands that run in threads of their own.
 //! Refuses to end the process at the first signal: what runs ends itself, consistent. The second one ends it.
 
+use std::future::{pending, ready};
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::yield_now;
 
 use crate::exit::{Exit, Failure, Outcome};
 use crate::runtime::runtime;
 use crate::stop_signal::StopSignal;
 
 /// Whether a signal came. Cloning is cheap, and all clones know.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Stop {
     exit: Arc<OnceLock<Exit>>,
+    /// Answered once what came before is heard; not answered any more behind a signal.
+    questions: mpsc::Sender<oneshot::Sender<()>>,
 }
 
 impl Stop {
@@ -37,19 +42,32 @@ impl Stop {
         unread: Option<oneshot::Receiver<()>>,
         act: impl FnOnce(Exit) + Send + 'static,
     ) -> Outcome<Stop> {
-        let stop = Stop::default();
-        let told = stop.clone();
+        let (questions, mut asked) = mpsc::channel(1);
+        let stop = Stop { exit: Arc::default(), questions };
+        let told = Arc::clone(&stop.exit);
         let runtime = runtime()?;
         let mut signals = runtime.block_on(async { StopSignal::listen() })?;
         let wait = move || {
+            let mut question: Option<oneshot::Sender<()>> = None;
             let exit = runtime.block_on(async {
-                tokio::select! {
-                    exit = signals.received() => exit,
-                    () = heard(unread) => Exit::PipeClosed,
+                let mut unread = pin!(heard(unread));
+                loop {
+                    tokio::select! {
+                        biased;
+                        exit = signals.received() => break exit,
+                        () = &mut unread => break Exit::PipeClosed,
+                        () = ready(()), if question.is_some() => {
+                            let _is_waited_for = question.take().map(|question| question.send(()));
+                        }
+                        next = asked.recv() => question = next,
+                    }
+                    // The runtime looks for signals before it goes on.
+                    yield_now().await;
                 }
             });
-            // Only this thread sets it, and once.
-            let _is_first = told.exit.set(exit);
+            // Only this thread sets it, and once; who asks hears nothing before.
+            let _is_first = told.set(exit);
+            drop((question, asked));
             act(exit);
             let again = runtime.block_on(signals.received());
             std::process::exit(again as i32);
@@ -61,6 +79,16 @@ impl Stop {
     /// The exit code that belongs to the signal, once one came.
     pub(crate) fn exit(&self) -> Option<Exit> {
         self.exit.get().copied()
+    }
+
+    /// The same, and waits until a signal that has come already is heard.
+    pub(crate) fn exit_by_now(&self) -> Option<Exit> {
+        let (question, answer) = oneshot::channel();
+        if self.questions.blocking_send(question).is_ok() {
+            // No answer is one: there was a signal.
+            drop(answer.blocking_recv());
+        }
+        self.exit()
     }
 }
 
@@ -87,6 +115,6 @@ async fn heard(unread: Option<oneshot::Receiver<()>>) {
         None => false,
     };
     if !is_unread {
-        std::future::pending::<()>().await;
+        pending::<()>().await;
     }
 }

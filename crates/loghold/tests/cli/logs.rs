@@ -2,7 +2,7 @@
 //! Refuses kills, cuts and full disks: those are tried from outside, in `tests/external`.
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::ffi::OsStrExt;
 
 use serde_json::Value;
@@ -251,6 +251,30 @@ fn a_consumer_that_somebody_is_names_the_process_and_no_writer() {
     }
     send_signal(&holder, "INT");
     assert_eq!(ended(holder).code, 130);
+}
+
+#[test]
+fn a_line_that_an_interrupt_cut_off_is_no_record() {
+    let program = Program::new();
+    for round in 0..20_usize {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_loghold"))
+            .args(["log", "--log", "log", "append", "--create"])
+            .current_dir(program.path(""))
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(b"whole\ncut o").unwrap();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut String::new()).unwrap();
+        // As a terminal does, and then the producer, which dies of it.
+        send_signal(&child, "INT");
+        drop(stdin);
+        assert_eq!(ended(child).code, 130);
+        assert_eq!(log(&program, &["read", "-o", "raw"], "").stdout, "whole\n".repeat(round + 1));
+    }
+    assert_eq!(log(&program, &["append"], "no line feed").stdout, "21\n");
 }
 
 #[test]

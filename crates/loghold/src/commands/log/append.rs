@@ -6,12 +6,12 @@ use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread;
 
-use rtrans::{Batch, Log, Options, Scheduling, Ticket, TypeNo};
+use rtrans::{Batch, Log, Options, Scheduling, Ticket, TransId, TypeNo};
 
 use crate::args::OutputFormat;
 use crate::args::log::AppendArguments;
 use crate::commands::log::meter::Meter;
-use crate::commands::log::records_in::{Go, Source, each_record};
+use crate::commands::log::records_in::{End, Go, Source, each_record};
 use crate::commands::log::records_out::failed;
 use crate::commands::log::{Context, options_of};
 use crate::exit::{Exit, Failure, Outcome};
@@ -25,6 +25,8 @@ const TICKETS_MAX: usize = 1 << 16;
 enum Event {
     /// A record of so many bytes is on its way.
     Appended(Ticket, usize),
+    /// What stood behind the last line feed, and the id of the record before it: it is no record yet.
+    Rest(Vec<u8>, Option<TransId>),
     /// There are no more.
     Ended(Outcome<()>),
     /// A signal came.
@@ -38,7 +40,7 @@ pub(crate) fn run(context: &Context, arguments: AppendArguments) -> Outcome<Exit
     let (sender, events) = sync_channel(TICKETS_MAX);
     let on_stop = sender.clone();
     // A full channel has events in it that come first; the signal waits behind them.
-    let _stop = Stop::listen(move |exit| drop(on_stop.send(Event::Stopped(exit))))?;
+    let stop = Stop::listen(move |exit| drop(on_stop.send(Event::Stopped(exit))))?;
     let source = match (arguments.framed, arguments.file.is_empty()) {
         (true, _) => Source::Frames,
         (false, true) => Source::Lines,
@@ -47,7 +49,13 @@ pub(crate) fn run(context: &Context, arguments: AppendArguments) -> Outcome<Exit
     let type_no = TypeNo(arguments.type_no);
     read_in_a_thread((log.clone(), type_no, scheduling), source, sender)?;
     let mut printer = Printer::new(context.format, context.notes);
-    let ended = printer.print(&events);
+    // ^C ends whoever writes to stdin as well, mostly in the middle of a line: this is no record then. The signal was sent before
+    // stdin was closed by that, and this thread is where it arrives.
+    let take_rest = |bytes: &[u8], before| match stop.exit_by_now() {
+        Some(exit) => Ok(Err(exit)),
+        None => log.append_batch_async(&behind(before, type_no, bytes)).map(Ok).map_err(Failure::from),
+    };
+    let ended = printer.print(&events, take_rest);
     printer.finish()?;
     // Also what was not waited for. The thread that reads may still stand at stdin; its appends are refused from here on.
     let closed = log.close();
@@ -75,12 +83,12 @@ fn read_in_a_thread(
     let work = move || {
         scheduling.apply_here();
         let mut before = None;
-        let read = each_record(source, |bytes| {
-            // Behind the record before, or not at all: when the disk is full only for a while, what comes later must not
-            // take the place of what found no room.
-            let batch = Batch::new().push(type_no, bytes);
-            let batch = if before.is_some() { batch.expect_last(before) } else { batch };
-            let ticket = log.append_batch_async(&batch)?;
+        let read = each_record(source, |bytes, end| {
+            if end == End::OfInput {
+                let rest = Event::Rest(bytes.to_vec(), before);
+                return Ok(sender.send(rest).map_or(Go::Stop, |()| Go::On));
+            }
+            let ticket = log.append_batch_async(&behind(before, type_no, bytes))?;
             before = ticket.id();
             // When nobody listens any more, the command is over.
             Ok(sender.send(Event::Appended(ticket, bytes.len())).map_or(Go::Stop, |()| Go::On))
@@ -89,6 +97,13 @@ fn read_in_a_thread(
     };
     let thread = thread::Builder::new().name("input".to_string()).spawn(work);
     thread.map(drop).map_err(|error| Failure::io("starting a thread", &error))
+}
+
+/// Behind the record before, or not at all: when the disk is full only for a while, what comes later must not take the place of
+/// what found no room.
+fn behind(before: Option<TransId>, type_no: TypeNo, bytes: &[u8]) -> Batch<'_> {
+    let batch = Batch::new().push(type_no, bytes);
+    if before.is_some() { batch.expect_last(before) } else { batch }
 }
 
 /// Prints ids.
@@ -109,19 +124,18 @@ impl Printer {
         Printer { out, format, meter, count: 0, bytes: 0, is_flushed: true }
     }
 
-    fn print(&mut self, events: &Receiver<Event>) -> Outcome<Exit> {
+    fn print(
+        &mut self,
+        events: &Receiver<Event>,
+        take_rest: impl Fn(&[u8], Option<TransId>) -> Outcome<Result<Ticket, Exit>>,
+    ) -> Outcome<Exit> {
         loop {
             match self.next(events)? {
-                Event::Appended(ticket, bytes) => {
-                    if !ticket.is_done() {
-                        self.flush()?;
-                    }
-                    let appended = ticket.wait()?;
-                    self.bytes = self.bytes.saturating_add(bytes as u64);
-                    if let Some(id) = appended.first {
-                        self.write(id.get()).map_err(|error| failed(&error))?;
-                    }
-                }
+                Event::Appended(ticket, bytes) => self.print_id(&ticket, bytes)?,
+                Event::Rest(bytes, before) => match take_rest(&bytes, before)? {
+                    Ok(ticket) => self.print_id(&ticket, bytes.len())?,
+                    Err(exit) => return Ok(exit),
+                },
                 Event::Ended(read) => return read.map(|()| Exit::Done),
                 Event::Stopped(exit) => return Ok(exit),
             }
@@ -129,6 +143,18 @@ impl Printer {
             if let Some(meter) = &mut self.meter {
                 meter.show(bytes, None, || format!(", {count} records"));
             }
+        }
+    }
+
+    fn print_id(&mut self, ticket: &Ticket, bytes: usize) -> Outcome<()> {
+        if !ticket.is_done() {
+            self.flush()?;
+        }
+        let appended = ticket.wait()?;
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        match appended.first {
+            Some(id) => self.write(id.get()).map_err(|error| failed(&error)),
+            None => Ok(()),
         }
     }
 

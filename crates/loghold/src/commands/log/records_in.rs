@@ -19,15 +19,24 @@ pub(crate) enum Source {
     Files(Vec<PathBuf>),
 }
 
+/// Where a record ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// Where whoever wrote it said.
+    Told,
+    /// Where the input ended, which may have been cut off within the record.
+    OfInput,
+}
+
 /// Hands records to `take`, each as soon as it is there, until there are no more, or `take` has had enough.
-pub(crate) fn each_record(source: Source, mut take: impl FnMut(&[u8]) -> Outcome<Go>) -> Outcome<()> {
+pub(crate) fn each_record(source: Source, mut take: impl FnMut(&[u8], End) -> Outcome<Go>) -> Outcome<()> {
     match source {
         Source::Lines => each_line(&mut io::stdin().lock(), &mut take),
         Source::Frames => each_frame(&mut io::stdin().lock(), &mut take),
         Source::Files(paths) => {
             for path in paths {
                 let bytes = read_input(&path, RECORD_BYTES_MAX as usize)?;
-                if take(&bytes)? == Go::Stop {
+                if take(&bytes, End::Told)? == Go::Stop {
                     break;
                 }
             }
@@ -43,7 +52,7 @@ pub(crate) enum Go {
     Stop,
 }
 
-fn each_line(input: &mut impl BufRead, take: &mut impl FnMut(&[u8]) -> Outcome<Go>) -> Outcome<()> {
+fn each_line(input: &mut impl BufRead, take: &mut impl FnMut(&[u8], End) -> Outcome<Go>) -> Outcome<()> {
     let mut line = Vec::new();
     loop {
         line.clear();
@@ -52,18 +61,19 @@ fn each_line(input: &mut impl BufRead, take: &mut impl FnMut(&[u8]) -> Outcome<G
         if line.is_empty() {
             return Ok(());
         }
-        if line.last() == Some(&b'\n') {
+        let end = if line.last() == Some(&b'\n') { End::Told } else { End::OfInput };
+        if end == End::Told {
             line.pop();
         } else if line.len() as u64 == bytes_max {
             return Err(Failure::usage(format!("a line is longer than {} MiB", RECORD_BYTES_MAX >> 20)));
         }
-        if take(&line)? == Go::Stop {
+        if take(&line, end)? == Go::Stop {
             return Ok(());
         }
     }
 }
 
-fn each_frame(input: &mut impl BufRead, take: &mut impl FnMut(&[u8]) -> Outcome<Go>) -> Outcome<()> {
+fn each_frame(input: &mut impl BufRead, take: &mut impl FnMut(&[u8], End) -> Outcome<Go>) -> Outcome<()> {
     let mut record = Vec::new();
     loop {
         if input.fill_buf().map_err(|error| failed(&error))?.is_empty() {
@@ -85,7 +95,7 @@ fn each_frame(input: &mut impl BufRead, take: &mut impl FnMut(&[u8]) -> Outcome<
         if record.len() < len as usize {
             return Err(failed(&ErrorKind::UnexpectedEof.into()));
         }
-        if take(&record)? == Go::Stop {
+        if take(&record, End::Told)? == Go::Stop {
             return Ok(());
         }
     }
@@ -104,9 +114,19 @@ mod tests {
 
     type Records = (Vec<Vec<u8>>, Option<String>);
 
-    fn collect(read: impl FnOnce(&mut dyn FnMut(&[u8]) -> Outcome<Go>) -> Outcome<()>) -> Records {
+    fn last_end(text: &str) -> Option<End> {
+        let mut last = None;
+        let mut take = |_: &[u8], end| {
+            last = Some(end);
+            Ok(Go::On)
+        };
+        each_line(&mut text.as_bytes(), &mut take).unwrap();
+        last
+    }
+
+    fn collect(read: impl FnOnce(&mut dyn FnMut(&[u8], End) -> Outcome<Go>) -> Outcome<()>) -> Records {
         let mut records = Vec::new();
-        let done = read(&mut |record| {
+        let done = read(&mut |record, _| {
             records.push(record.to_vec());
             Ok(Go::On)
         });
@@ -119,6 +139,7 @@ mod tests {
         assert_eq!(lines(""), Vec::<Vec<u8>>::new());
         assert_eq!(lines("a\nb"), [b"a", b"b"]);
         assert_eq!(lines("a\n\nb\r\n"), [b"a".as_slice(), b"", b"b\r"]);
+        assert_eq!((last_end("a\n"), last_end("a\nb")), (Some(End::Told), Some(End::OfInput)));
     }
 
     #[test]
