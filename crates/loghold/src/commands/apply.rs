@@ -17,6 +17,7 @@ use crate::block_range::show_block_range;
 use crate::commands::chunk::open_or_make;
 use crate::commands::chunk::report::BlocksReport;
 use crate::commands::hot_copy::HotCopy;
+use crate::commands::sealing::shown;
 use crate::dataset::Dataset;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::hindrances::{Hindrances, Stuck};
@@ -351,5 +352,5 @@ fn store_failure(error: &Error) -> Failure {
         Error::Store { .. } | Error::StoreRefused { .. } => Exit::SourceFails,
         _ => Exit::Error,
     };
-    Failure::new(exit, error.to_string())
+    Failure::new(exit, shown(error))
 }

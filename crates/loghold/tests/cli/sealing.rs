@@ -129,6 +129,13 @@ fn a_store_that_is_a_path_is_told_how_to_write_it() {
         assert_eq!(run.code, 2, "{run:?}");
         assert!(run.stderr.contains("file:// and its absolute path"), "{run:?}");
     }
+    // Nobody has a plan here.
+    for arguments in
+        [&["store", "check", "ftp://x/"][..], &["apply", "--from", "ftp://x/"], &["read", "ftp://x/", "0.."]]
+    {
+        let run = program.run(arguments);
+        assert!(run.code == 2 && run.stderr.contains("error: the store: ftp://x/"), "{run:?}");
+    }
     let program = with_a_plan();
     program.write("plan.toml", format!("dataset = \"trial\"\nstore = \"store\"\n{PLAN}"));
     let run = seal(&program, &[]);

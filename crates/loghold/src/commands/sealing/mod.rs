@@ -89,9 +89,17 @@ impl ChunkReport {
     }
 }
 
+/// What went wrong. A store is called that, for not all who name one have a plan.
+pub(crate) fn shown(error: &Error) -> String {
+    match error {
+        Error::Plan { key, what } if key == "store" => format!("the store: {what}"),
+        other => other.to_string(),
+    }
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Failure {
-        let message = error.to_string();
+        let message = shown(&error);
         let exit = match &error {
             Error::Plan { .. } => Exit::Usage,
             Error::Store { .. } | Error::StoreRefused { .. } => Exit::SourceFails,
