@@ -100,8 +100,8 @@ pub(crate) fn find(
     let files = read_heads(disk, parameters)?;
     let heads: Vec<SegmentHead> = files.iter().filter_map(|(_, kind)| kind.head()).collect();
     let is_damaged = files.iter().any(|(_, kind)| matches!(kind, FileKind::Damaged));
-    // Where no file has a head any more, the log is the one that its writer spoke of last.
-    let spoken_of = tail.filter(|_| is_damaged).map_or(0, |tail| tail.log_id);
+    // Where no file has a head any more, the log is the one that its writer spoke of last, if it had anything on disk.
+    let spoken_of = tail.filter(|tail| is_damaged || tail.durable_seq > 0).map_or(0, |tail| tail.log_id);
     let log_id = heads.last().map_or(spoken_of, |head| head.log_id);
     let tail = tail.filter(|tail| tail.log_id == log_id);
     let durable_upto =
@@ -347,11 +347,15 @@ impl Reading<'_> {
 
     /// Where no file counts any more, but some did: ids that were given are not given again.
     fn go_on_behind_all(&mut self, files: &[(u64, FileKind)]) {
+        let (Some(tail), true) = (self.tail, self.found.slots.is_empty()) else { return };
         let damaged = files.iter().find(|(_, kind)| matches!(kind, FileKind::Damaged));
-        let (Some((number, _)), Some(tail), true) = (damaged, self.tail, self.found.slots.is_empty()) else {
-            return;
+        let is_gone = tail.durable_seq > 0 && files.iter().all(|(_, kind)| kind.head().is_none());
+        let number = match damaged {
+            Some((number, _)) => *number,
+            None if is_gone => tail.number,
+            None => return,
         };
-        self.note_lost(self.missing(*number, files), tail.first.max(1), tail.durable_next.max(1));
+        self.note_lost(self.missing(number, files), tail.first.max(1), tail.durable_next.max(1));
         self.found.memory.first = tail.first;
         (self.found.next, self.found.seq) = (tail.durable_next.max(1), tail.durable_seq.saturating_add(1));
     }

@@ -235,7 +235,7 @@ impl Shelf {
     fn segment_of<'a>(&self, line: &'a [Arc<Slot>], id: u64) -> Result<(&'a Arc<Segment>, u64), Error> {
         let behind = line.partition_point(|slot| slot.head.first <= id);
         let slot = behind.checked_sub(1).and_then(|index| line.get(index));
-        let Some(slot) = slot else { return Err(missing(id, line)) };
+        let Some(slot) = slot else { return Err(missing(id, line, self.bounds().1)) };
         let end = line.get(behind).map_or(u64::MAX, |next| next.head.first);
         Ok((self.open(slot, end)?, end))
     }
@@ -268,9 +268,9 @@ impl Shelf {
     }
 }
 
-/// The error for a record in front of the line, which is not trimmed: its file is gone.
-fn missing(id: u64, line: &[Arc<Slot>]) -> Error {
-    let last = line.first().map_or(id, |slot| slot.head.first.saturating_sub(1));
+/// The error for a record in front of the line, which is not trimmed: its file is gone, or all files in front of `next` are.
+fn missing(id: u64, line: &[Arc<Slot>], next: u64) -> Error {
+    let last = line.first().map_or(next, |slot| slot.head.first).saturating_sub(1);
     let corruption = Corruption {
         path: PathBuf::new(),
         offset: None,

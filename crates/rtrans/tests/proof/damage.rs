@@ -349,6 +349,17 @@ fn a_whole_file_that_is_missing_is_named_with_its_records() {
 }
 
 #[test]
+fn all_files_that_are_missing_are_told_and_no_id_is_given_twice() {
+    for count in [1, 60, 200] {
+        let is_data = |path: &Path| path.to_str().is_some_and(|path| path.contains("data."));
+        let left: Vec<_> = single(count).into_iter().filter(|(path, _)| !is_data(path)).collect();
+        let reader = Reader::open_on(&disk_of(&left).disk()).unwrap();
+        assert_eq!(holes(reader.scan(..)), [(1, count)], "{count}");
+        goes_on_around(&disk_of(&left), &small(0), &[(1, count)], true);
+    }
+}
+
+#[test]
 fn more_lost_records_than_a_table_takes_are_told_to_whoever_looks_for_a_type() {
     const FIRST: u64 = 3_000_000;
     let mut files = single(200);
