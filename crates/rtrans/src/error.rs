@@ -142,11 +142,15 @@ impl Corruption {
 
 impl fmt::Display for Corruption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.path.display())?;
-        if let Some(offset) = self.offset {
-            write!(f, " at byte {offset}")?;
+        // Of a file that is gone not even the name may be known.
+        if !self.path.as_os_str().is_empty() {
+            write!(f, "{}", self.path.display())?;
+            if let Some(offset) = self.offset {
+                write!(f, " at byte {offset}")?;
+            }
+            f.write_str(": ")?;
         }
-        write!(f, ": {}", self.what)?;
+        f.write_str(&self.what)?;
         match self.ids {
             Some((first, last)) if first == last => write!(f, " (record {first})"),
             Some((first, last)) => write!(f, " (records {first} to {last})"),

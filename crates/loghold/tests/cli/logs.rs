@@ -254,6 +254,25 @@ fn a_consumer_that_somebody_is_names_the_process_and_no_writer() {
 }
 
 #[test]
+fn a_plan_of_repair_says_what_would_carry_it_out() {
+    let program = filled();
+    assert_eq!(log(&program, &["commit", "sealer", "1"], "").code, 0);
+    let repair = || log(&program, &["repair"], "").stderr;
+    program.write("log/transid/sealer", "no position");
+    let planned = repair();
+    assert!(planned.contains("add --yes") && !planned.contains("--give-up"), "{planned}");
+    rename(&program.path("log/transid/sealer"), &program.path("position"));
+    rename(&program.path("log/0/data.0"), &program.path("data"));
+    let held_back = repair();
+    assert!(held_back.contains("--give-up --yes") && !held_back.contains("add --yes"), "{held_back}");
+    let read = log(&program, &["read"], "");
+    assert!(read.code == 5 && !read.stderr.contains(": :"), "{read:?}");
+    program.write("log/metadata", "");
+    let lost = repair();
+    assert!(lost.contains("restore the log from a backup") && !lost.contains("--yes"), "{lost}");
+}
+
+#[test]
 fn a_line_that_an_interrupt_cut_off_is_no_record() {
     let program = Program::new();
     for round in 0..20_usize {

@@ -43,9 +43,13 @@ pub(crate) fn run(context: &Context, arguments: &RepairArguments) -> Outcome<Exi
             context.notes.say("nothing has to be mended");
             return Ok(Exit::Done);
         }
-        context
-            .notes
-            .say("nothing was changed: add --yes to do what is planned, behind a backup of the directory");
+        context.notes.say(match (plan.actions.is_empty(), whole.actions.is_empty()) {
+            (false, _) => "nothing was changed: add --yes to do what is planned, behind a backup of the directory",
+            (true, false) => {
+                "nothing was changed: --give-up --yes loses for good what cannot be read, behind a backup of the directory"
+            }
+            (true, true) => "nothing here can be mended: restore the log from a backup",
+        });
         return Ok(if findings.is_sound() { Exit::Done } else { Exit::Corrupt });
     };
     check::say(context, &repaired.findings);
