@@ -177,8 +177,11 @@ fn stage(shared: &Arc<Shared>, target: &Target, order: Order) -> Result<(Arc<Job
             DownloadError::new(DownloadErrorKind::Closed, "its source is left alone after repeated failures");
         return Err(DownloadError { retry_after: Some(rest), ..error });
     }
-    let opened = Staging::open(target.source.disk(), &chunk, shared.pool);
+    let opened = Staging::open(target.source.disk(), &chunk, (shared.pool, &order.cancel));
     let staged = opened.map_err(|error| DownloadError::disk("opening the staging directory", &error))?;
+    if order.cancel.is_cancelled() {
+        return Err(DownloadError::cancelled());
+    }
     let job = Job::new(
         Arc::clone(shared),
         order.wanted,

@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use host::{Disk, File};
 
+use crate::cancel::Cancel;
 use crate::data_chunk::ChunkId;
 use crate::data_source::Validator;
 use crate::digest::{ChainingValue, SEGMENT_BYTES, SegmentHasher, segment_count, segment_len};
@@ -80,36 +81,42 @@ impl Staging {
     /// Opens a chunk's staging directory, and says what of the chunk is in it already.
     ///
     /// What the part map says is believed only where the bytes on disk hash to it: after a power cut the map may know of
-    /// bytes that never reached the disk.
+    /// bytes that never reached the disk. That takes its time, and ends when `cancel` is thrown: then the plans say too little,
+    /// and are of no use.
     pub(crate) fn open(
         disk: &Disk,
         chunk: &CheckedChunk,
-        pool: Pool,
+        (pool, cancel): (Pool, &Cancel),
     ) -> io::Result<(Staging, Vec<FilePlan>)> {
         let path = layout::staging_path(&chunk.id);
         match disk.create_dir(&path) {
             // Of a new one nothing is read: that takes less time than a change of thread.
-            Ok(()) => Ok(Self::over(disk, path, chunk, None)),
+            Ok(()) => Ok(Self::over((disk, path), chunk, None, cancel)),
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            Err(_) => pool.blocking(|| Self::reopen_dir(disk, path, chunk)),
+            Err(_) => pool.blocking(|| Self::reopen_dir(disk, path, chunk, cancel)),
         }
     }
 
-    fn reopen_dir(disk: &Disk, path: PathBuf, chunk: &CheckedChunk) -> io::Result<(Staging, Vec<FilePlan>)> {
+    fn reopen_dir(
+        disk: &Disk,
+        path: PathBuf,
+        chunk: &CheckedChunk,
+        cancel: &Cancel,
+    ) -> io::Result<(Staging, Vec<FilePlan>)> {
         let resumed = Self::open_parts(disk, &path, chunk)?;
         if resumed.is_none() {
             // Whatever another descriptor left here goes.
             disk.remove_tree(&path)?;
             disk.create_dir(&path)?;
         }
-        Ok(Self::over(disk, path, chunk, resumed))
+        Ok(Self::over((disk, path), chunk, resumed, cancel))
     }
 
     fn over(
-        disk: &Disk,
-        path: PathBuf,
+        (disk, path): (&Disk, PathBuf),
         chunk: &CheckedChunk,
         resumed: Option<(PartMap, File)>,
+        cancel: &Cancel,
     ) -> (Staging, Vec<FilePlan>) {
         let names: Vec<String> = chunk.files.iter().map(|file| file.name.clone()).collect();
         let (map, parts) = resumed.unzip();
@@ -120,7 +127,7 @@ impl Staging {
         let open = Open { files, parts, parts_len, waiting, waiting_bytes: 0 };
         let staging = Staging { disk: disk.clone(), path, names, open: Mutex::new(open) };
         let plans = chunk.files.iter().enumerate();
-        let plans = plans.map(|(file, spec)| staging.resume(file, spec, &map)).collect();
+        let plans = plans.map(|(file, spec)| staging.resume(file, spec, &map, cancel)).collect();
         (staging, plans)
     }
 
@@ -146,7 +153,7 @@ impl Staging {
 
     /// Without a validator or a digest nothing would tell whether further parts are of the same version: then a file is
     /// believed only if it is complete.
-    fn resume(&self, file: usize, spec: &FileSpec, map: &PartMap) -> FilePlan {
+    fn resume(&self, file: usize, spec: &FileSpec, map: &PartMap, cancel: &Cancel) -> FilePlan {
         let mut plan = FilePlan::new(spec.size);
         let is_size = |total: &u64| spec.size.is_none_or(|size| size == *total);
         let Some(total) = map.total(file).filter(is_size) else {
@@ -158,6 +165,9 @@ impl Staging {
         }
         let mut done = BTreeMap::new();
         for (index, _, value) in map.segments(file) {
+            if cancel.is_cancelled() {
+                return plan;
+            }
             if let Ok(Some(found)) = self.hash_segment(file, index, total)
                 && found == *value
             {
@@ -327,3 +337,7 @@ impl fmt::Display for Staging {
         write!(f, "{}", self.disk.root().join(&self.path).display())
     }
 }
+
+#[cfg(test)]
+#[path = "../tests/unit/staging.rs"]
+mod tests;
