@@ -504,3 +504,7 @@ fn told_lease(lease: Lease, outcome: Option<std::result::Result<(), (ErrorKind, 
 #[cfg(all(test, feature = "interleavings"))]
 #[path = "../tests/unit/interleavings.rs"]
 mod interleavings;
+
+#[cfg(test)]
+#[path = "../tests/unit/data_catalogue.rs"]
+mod tests;
