@@ -141,6 +141,23 @@ pub(crate) fn check_sizes(disk: &Disk, path: &Path, manifest: &Manifest) -> io::
     Ok(())
 }
 
+/// Whether every file of another program's chunk is there, with the bytes that they had together when it was found: nothing
+/// says how long each of them should be.
+pub(crate) fn check_foreign(disk: &Disk, path: &Path, record: &Record) -> io::Result<()> {
+    let mut bytes = 0u64;
+    for name in record.names.split('/') {
+        let stat = disk.stat(&path.join(name))?;
+        if stat.kind != Kind::File {
+            return Err(invalid(format!("{name} is no file any more")));
+        }
+        bytes = bytes.saturating_add(stat.len);
+    }
+    if bytes != record.bytes {
+        return Err(invalid(format!("its files should have {} bytes, and have {bytes}", record.bytes)));
+    }
+    Ok(())
+}
+
 fn look_at_foreign(disk: &Disk, dir: u16, path: &Path, chunk: &ForeignChunk) -> Option<Record> {
     let entries = disk.list(path).ok()?;
     let mut names = Vec::new();

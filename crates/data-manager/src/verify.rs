@@ -160,7 +160,7 @@ async fn find_missing(shared: &Shared, source: &LocalDataSource) {
 fn check_lengths(source: &LocalDataSource, record: &Record) -> io::Result<()> {
     let path = chunk_path(record);
     if record.foreign_path.is_some() {
-        source.disk().stat(&path).map(drop)
+        scan::check_foreign(source.disk(), &path, record)
     } else {
         source.manifest(record).and_then(|manifest| scan::check_sizes(source.disk(), &path, &manifest))
     }
@@ -225,7 +225,9 @@ fn report(
         return None;
     }
     let reason = error.to_string();
-    let again = source.manifest(&record).ok().and_then(|manifest| wanted_again(&manifest));
+    // A file of that name in another program's chunk is not ours, and may say anything.
+    let manifest = if record.foreign_path.is_none() { source.manifest(&record).ok() } else { None };
+    let again = manifest.and_then(|manifest| wanted_again(&manifest));
     tracing::warn!(chunk = hex_id(&record.id), reason, refetch = again.is_some(), "a chunk is damaged");
     shared.catalogue.damaged(record.id, reason.clone(), again).then_some(reason)
 }
