@@ -36,6 +36,9 @@ pub(crate) struct LocalDataSource {
     last_aside: AtomicU64,
     /// `None` once it was given back. Held for that alone.
     lock: Mutex<Option<DirLock>>,
+    /// What the look after the start has found damaged and no verification has told: each chunk once at most. Held for that
+    /// alone.
+    damage: Mutex<Vec<(ChunkId, String)>>,
 }
 
 impl LocalDataSource {
@@ -68,6 +71,7 @@ impl LocalDataSource {
             found_aside,
             last_aside: AtomicU64::new(found_aside),
             lock: Mutex::new(Some(lock)),
+            damage: Mutex::default(),
         };
         let (file, found) = source.recover(places).map_err(failed)?;
         Ok((source, file, found))
@@ -190,6 +194,17 @@ impl LocalDataSource {
     /// Gives the directory back: others may take it from now on, and nothing may be written here any more.
     pub(crate) fn release(&self) {
         drop(self.lock.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+
+    /// Keeps what is wrong with a chunk until somebody asks.
+    pub(crate) fn note_damage(&self, id: ChunkId, reason: String) {
+        self.damage.lock().unwrap_or_else(PoisonError::into_inner).push((id, reason));
+    }
+
+    /// What is wrong with these chunks, as far as that was kept; it is not any more.
+    pub(crate) fn take_damage(&self, is_asked: impl Fn(&ChunkId) -> bool) -> Vec<(ChunkId, String)> {
+        let mut damage = self.damage.lock().unwrap_or_else(PoisonError::into_inner);
+        damage.extract_if(.., |(id, _)| is_asked(id)).collect()
     }
 
     fn next_aside(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! Verify: looks whether what is on disk is what was published, by length after a start, by digest when asked.
 //! Refuses to repair: damaged chunks are reported to the catalogue, which puts them aside and has them fetched anew.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -59,7 +60,8 @@ pub struct VerifyReport {
     pub without_digest: u64,
     /// Bytes that were read.
     pub bytes: u64,
-    /// Chunks that were found damaged, and how. They are hidden, put aside, and fetched anew where their source is known.
+    /// Chunks that were found damaged, and how. They are hidden, put aside, and fetched anew where their source is known. Those
+    /// among them that the look after the start has found before are told by the first verification that asks for them.
     pub damaged: Vec<(ChunkId, String)>,
 }
 
@@ -149,11 +151,23 @@ async fn find_missing(shared: &Shared, source: &LocalDataSource) {
             for id in step {
                 let Some(pin) = shared.catalogue.get(id) else { continue };
                 if let Err(error) = check_lengths(source, &pin.resident().record()) {
-                    report(shared, source, pin.resident(), &error);
+                    report_missing(shared, source, pin.resident(), &error);
                 }
             }
         });
         tokio::task::yield_now().await;
+    }
+}
+
+/// Kept for the verification that comes after it and finds nothing to look at: noted first, so that no moment is left in which
+/// the chunk is neither here nor told.
+fn report_missing(shared: &Shared, source: &LocalDataSource, resident: &Arc<Resident>, error: &io::Error) {
+    let id = *resident.id();
+    if scan::is_damage(error) {
+        source.note_damage(id, error.to_string());
+    }
+    if !report(shared, source, resident, error) {
+        source.take_damage(|noted| *noted == id);
     }
 }
 
@@ -212,24 +226,23 @@ fn judge_alone(source: &LocalDataSource, path: &Path) -> io::Result<Option<Recor
     }
 }
 
-/// Says that a chunk is damaged, if that is what the error means, and why.
-fn report(
-    shared: &Shared,
-    source: &LocalDataSource,
-    resident: &Arc<Resident>,
-    error: &io::Error,
-) -> Option<String> {
+/// Says that a chunk is damaged, if that is what the error means. Returns whether it was, and was not known to be.
+fn report(shared: &Shared, source: &LocalDataSource, resident: &Arc<Resident>, error: &io::Error) -> bool {
     let record = resident.record();
     if !scan::is_damage(error) {
         tracing::warn!(chunk = hex_id(&record.id), %error, "a chunk could not be looked at; it stays");
-        return None;
+        return false;
     }
     let reason = error.to_string();
     // A file of that name in another program's chunk is not ours, and may say anything.
     let manifest = if record.foreign_path.is_none() { source.manifest(&record).ok() } else { None };
     let again = manifest.and_then(|manifest| wanted_again(&manifest));
-    tracing::warn!(chunk = hex_id(&record.id), reason, refetch = again.is_some(), "a chunk is damaged");
-    shared.catalogue.damaged(record.id, reason.clone(), again).then_some(reason)
+    let refetch = again.is_some();
+    let is_news = shared.catalogue.damaged(record.id, reason.clone(), again);
+    if is_news {
+        tracing::warn!(chunk = hex_id(&record.id), reason, refetch, "a chunk is damaged");
+    }
+    is_news
 }
 
 /// The descriptor of a chunk as its manifest remembers it, with the digests of what was published.
@@ -259,7 +272,8 @@ pub(crate) async fn verify(
     what: Verify,
     reporter: Reporter,
 ) {
-    let ids = if what.chunks.is_empty() {
+    let is_all = what.chunks.is_empty();
+    let ids = if is_all {
         let snapshot = shared.catalogue.snapshot();
         let mut ids: Vec<ChunkId> = snapshot.iter().map(|resident| *resident.id()).collect();
         ids.sort_unstable();
@@ -275,6 +289,7 @@ pub(crate) async fn verify(
         Depth::Digests => bytes_to_read(&shared, id),
         Depth::Lengths => 0,
     };
+    let asked: HashSet<ChunkId> = ids.iter().copied().collect();
     let sizes: Vec<(ChunkId, u64)> = ids.into_iter().map(|id| (id, bytes_of(&id))).collect();
     progress.send_modify(|progress| {
         progress.chunks_total = u64::try_from(sizes.len()).unwrap_or(u64::MAX);
@@ -285,9 +300,12 @@ pub(crate) async fn verify(
         if let Some(pin) = shared.catalogue.get(&id)
             && let Some(source) = sources.get(usize::from(pin.resident().place().dir()))
             && let Err(error) = verify_chunk(&shared, source, &pin, reading, &mut found).await
-            && let Some(reason) = report(&shared, source, pin.resident(), &error)
         {
-            found.damaged.push((id, reason));
+            report(&shared, source, pin.resident(), &error);
+            // Also where the look after the start was first: it is no less damaged.
+            if scan::is_damage(&error) {
+                found.damaged.push((id, error.to_string()));
+            }
         }
         ended = ended.saturating_add(bytes);
         // What was damaged, or went away meanwhile, is not read to its end.
@@ -295,6 +313,11 @@ pub(crate) async fn verify(
             progress.chunks_done += 1;
             progress.bytes_done = ended;
         });
+    }
+    let told: HashSet<ChunkId> = found.damaged.iter().map(|(id, _)| *id).collect();
+    for source in &sources {
+        let noted = source.take_damage(|id| is_all || asked.contains(id));
+        found.damaged.extend(noted.into_iter().filter(|(id, _)| !told.contains(id)));
     }
     // Whoever asked may have stopped waiting.
     drop(reporter.report.send(found));

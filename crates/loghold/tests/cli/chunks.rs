@@ -125,6 +125,38 @@ fn what_was_removed_or_cut_by_hand_is_got_again() {
 }
 
 #[test]
+fn what_was_removed_or_cut_in_another_layout_is_not_handed_out_and_fails_a_verification() {
+    // "s3://a" in base64url.
+    let chunk = "data/czM6Ly9h/0000000000/0000000000-0000000009-hash";
+    for name in ["blocks.parquet", "logs.parquet"] {
+        for is_cut in [true, false] {
+            for (arguments, code) in [
+                (&["chunk", "find", "s3://a", "5"][..], 3),
+                (&["chunk", "files", "s3://a", "--blocks", "0..10"], 3),
+                (&["chunk", "verify"], 5),
+            ] {
+                let program = Program::new();
+                for each in ["blocks.parquet", "logs.parquet"] {
+                    program.write(&format!("{chunk}/{each}"), [1; 1_000]);
+                }
+                assert_eq!(program.run(&["chunk", "find", "s3://a", "5"]).code, 0);
+                assert_eq!(program.run(&["chunk", "verify"]).code, 0);
+                let file = program.path(&format!("{chunk}/{name}"));
+                if is_cut {
+                    program.write(&format!("{chunk}/{name}"), [1; 400]);
+                } else {
+                    remove(&file);
+                }
+                let run = program.run(arguments);
+                assert_eq!(run.code, code, "{arguments:?}: {run:?}");
+                assert!(run.stderr.contains("is damaged"), "{arguments:?}: {run:?}");
+                assert!(!run.stdout.contains("parquet") || code == 5, "{arguments:?}: {run:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_data_directory_that_is_not_there_is_no_empty_hold() {
     let program = Program::with_three_chunks();
     let absent = program.path("absent");
