@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hashbrown::HashMap;
-use host::{Disk, File};
+use host::{Disk, File, Kind};
 
+use crate::aside;
 use crate::chunk_ref::{Place, Places, Resident};
 use crate::data_chunk::{ChunkId, DatasetId};
 use crate::index_file::{IndexEntry, IndexSnapshot, SnapshotBuilder};
@@ -16,12 +17,16 @@ use crate::index_journal::{
 };
 use crate::layout;
 use crate::record::Record;
+use crate::scan;
 
 /// A snapshot is read whole; one of 64 million chunks has 4 GiB.
 const FILE_BYTES_MAX: u64 = 4 << 30;
 
 /// A journal with more records than this, and more than a quarter of the snapshot's, is folded into a new snapshot.
 const JOURNAL_RECORDS_MAX: usize = 4_096;
+
+/// Numbers beyond this are nobody's: no hold lives so long, and there is always a next one.
+const GENERATION_MAX: u64 = u64::MAX / 2;
 
 /// Room that the journal takes ahead, and how little of it may be left: 1,500 deletions.
 const JOURNAL_RESERVE_BYTES: u64 = 64 << 10;
@@ -102,6 +107,22 @@ fn read_all(disk: &Disk, path: &Path) -> io::Result<Option<Vec<u8>>> {
     Ok(Some(bytes))
 }
 
+/// The same where something that is no file of ours, or that the device does not give, is a doubt and not an error: the
+/// directories can still be looked at. An error that says nothing of the file itself, as too few handles, is one.
+///
+/// It is read a second time before that, for a failure that passes shall not cost what only the journal knows: deletions.
+fn read_or_doubt(disk: &Disk, path: &Path) -> io::Result<Result<Option<Vec<u8>>, String>> {
+    match read_all(disk, path).or_else(|_| read_all(disk, path)) {
+        Ok(bytes) => Ok(Ok(bytes)),
+        Err(error) if scan::is_damage(&error) || is_no_file(disk, path) => Ok(Err(error.to_string())),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_no_file(disk: &Disk, path: &Path) -> bool {
+    disk.stat(path).is_ok_and(|stat| stat.kind != Kind::File)
+}
+
 fn record_of(entry: &IndexEntry<'_>, names: Arc<str>, foreign_path: Option<Arc<Path>>, dir: u16) -> Record {
     Record {
         id: entry.id,
@@ -117,18 +138,25 @@ fn record_of(entry: &IndexEntry<'_>, names: Arc<str>, foreign_path: Option<Arc<P
 
 /// Reads the index of a data directory. The chunks' places are those of `places`.
 pub(crate) fn read(disk: &Disk, dir: u16, places: &mut Places) -> io::Result<Contents> {
-    let Some(snapshot) = read_all(disk, &snapshot_path())? else {
-        return Ok(Contents { doubt: Some("there is no snapshot".to_string()), ..Contents::default() });
+    let doubtful = |doubt: String| Contents { doubt: Some(doubt), ..Contents::default() };
+    let snapshot = match read_or_doubt(disk, &snapshot_path())? {
+        Ok(Some(snapshot)) => snapshot,
+        Ok(None) => return Ok(doubtful("there is no snapshot".to_string())),
+        Err(reason) => return Ok(doubtful(format!("the snapshot cannot be read: {reason}"))),
     };
     let mut contents = match IndexSnapshot::decode(&snapshot) {
+        Ok(snapshot) if snapshot.generation() > GENERATION_MAX => {
+            doubtful("the snapshot has a number that none has".to_string())
+        }
         Ok(snapshot) => read_snapshot(&snapshot, dir, places),
-        Err(reason) => Contents { doubt: Some(format!("the snapshot: {reason}")), ..Contents::default() },
+        Err(reason) => doubtful(format!("the snapshot: {reason}")),
     };
     drop(snapshot);
-    match read_all(disk, &journal_path(contents.generation))? {
-        Some(journal) => read_journal(&journal, dir, &mut contents),
-        None if contents.doubt.is_none() => contents.doubt = Some("there is no journal".to_string()),
-        None => {}
+    match read_or_doubt(disk, &journal_path(contents.generation))? {
+        Ok(Some(journal)) => read_journal(&journal, dir, &mut contents),
+        _ if contents.doubt.is_some() => {}
+        Ok(None) => contents.doubt = Some("there is no journal".to_string()),
+        Err(reason) => contents.doubt = Some(format!("the journal cannot be read: {reason}")),
     }
     Ok(contents)
 }
@@ -289,6 +317,11 @@ impl CatalogueFile {
             bytes.extend(journal_record(generation, &JournalEntry::Deleting(record.id)));
         }
         let path = journal_path(generation);
+        for place in [&path, &snapshot_path()] {
+            if is_no_file(disk, place) {
+                aside::move_aside(disk, place)?;
+            }
+        }
         // The journal first, for a snapshot is not believed without the journal of its generation.
         disk.publish_file(&path, &bytes)?;
         disk.publish_file(&snapshot_path(), &builder.finish())?;
@@ -421,7 +454,8 @@ fn with_entry(record: &Record, use_entry: impl FnOnce(&IndexEntry<'_>)) {
 }
 
 fn generation_of(name: &std::ffi::OsStr) -> Option<u64> {
-    name.to_str()?.strip_prefix(layout::JOURNAL)?.strip_prefix('.')?.parse().ok()
+    let number = name.to_str()?.strip_prefix(layout::JOURNAL)?.strip_prefix('.')?.parse().ok()?;
+    (number <= GENERATION_MAX).then_some(number)
 }
 
 fn highest_generation(disk: &Disk) -> io::Result<u64> {
@@ -432,7 +466,8 @@ fn highest_generation(disk: &Disk) -> io::Result<u64> {
 fn remove_other_journals(disk: &Disk, generation: u64) -> io::Result<()> {
     for entry in disk.list(Path::new(layout::CATALOGUE))? {
         let is_other = generation_of(&entry.name).is_some_and(|other| other != generation);
-        if is_other || host::is_unpublished(&entry.name) {
+        // What is no file is none of ours, and no journal either.
+        if entry.kind == Kind::File && (is_other || host::is_unpublished(&entry.name)) {
             disk.remove_file(&Path::new(layout::CATALOGUE).join(&entry.name))?;
         }
     }

@@ -66,7 +66,7 @@ impl DataDirs {
             opened.tell_apart().map_err(|error| {
                 Error::io("numbering anew what lies in data directories that were used apart", error)
             })?;
-            opened.drop_repeated_parts(seen)?;
+            opened.drop_repeated_parts(seen);
         }
         Ok(opened)
     }
@@ -105,15 +105,15 @@ impl DataDirs {
 
     /// A chunk that moved to another directory when a sync had failed in its first one left its parts there. Those that
     /// come second are worth nothing: what counts is what is ready, then what was found first.
-    fn drop_repeated_parts(&mut self, mut seen: HashSet<ChunkId>) -> Result<()> {
+    fn drop_repeated_parts(&mut self, mut seen: HashSet<ChunkId>) {
         for (id, dir, bytes) in std::mem::take(&mut self.found.staged) {
             if seen.insert(id) {
                 self.found.staged.push((id, dir, bytes));
             } else if let Some((source, _)) = self.dirs.get(usize::from(dir)) {
-                let failed = |error| Error::io("removing parts of a chunk that is elsewhere", error);
-                staging::discard(source.disk(), &id).map_err(failed)?;
+                if let Err(error) = staging::discard(source.disk(), &id) {
+                    tracing::warn!(%error, "parts of a chunk that is elsewhere stay; the next start tries again");
+                }
             }
         }
-        Ok(())
     }
 }

@@ -88,6 +88,7 @@ pub mod sources;
 pub mod status;
 pub mod verify;
 
+mod aside;
 mod bandwidth;
 mod block_index;
 mod cancel;

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use host::{DirLock, Disk, Kind, LockError};
+use host::{DirLock, Disk, Entry, Kind, LockError};
 
+use crate::aside;
 use crate::catalogue_file::{self, CatalogueFile};
 use crate::chunk_ref::Places;
 use crate::data_catalogue::{End, Found, Loaded};
-use crate::data_chunk::ChunkId;
+use crate::data_chunk::{ChunkId, hex_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout;
 use crate::lease::LeaseRecord;
@@ -55,16 +56,9 @@ impl LocalDataSource {
         let lock = disk.lock(Path::new(layout::LOCK)).map_err(|error| lock_error(&shown, error))?;
         let failed = |error| Error::io(format!("opening the data directory {shown}"), error);
         for name in [layout::STAGING, layout::TRASH, layout::QUARANTINE, layout::CATALOGUE, layout::LEASES] {
-            disk.create_dir_all(Path::new(name)).map_err(|error| match error.kind() {
-                io::ErrorKind::AlreadyExists => {
-                    let what =
-                        format!("opening the data directory {shown}: {name} is there and is no directory");
-                    Error::io(what, error)
-                }
-                _ => failed(error),
-            })?;
+            make_own_dir(&disk, Path::new(name)).map_err(failed)?;
         }
-        let found_aside = last_aside(&disk).map_err(failed)?;
+        let found_aside = last_aside(&disk);
         let source = LocalDataSource {
             disk,
             dir,
@@ -86,11 +80,18 @@ impl LocalDataSource {
         let promised = std::mem::take(&mut contents.promised);
         let mut kept = Vec::new();
         for record in promised {
-            if self.is_there(&record)? {
-                kept.push(record);
+            match self.is_there(&record) {
+                Ok(true) => kept.push(record),
+                Ok(false) => {}
+                // Whether the promise was kept is not known. Its files stay, and the look at the directories, of this start or
+                // of a later one, finds the chunk when it can be looked at.
+                Err(error) if is_of_place(&error) => {
+                    tracing::warn!(chunk = hex_id(&record.id), %error, "a chunk cannot be looked at, and is not shown");
+                }
+                Err(error) => return Err(error),
             }
         }
-        self.make_durable(&kept)?;
+        let kept = self.make_durable(kept)?;
         found.ready.extend(kept.iter().filter_map(|record| places.resident(record)));
         if let Some(doubt) = &contents.doubt {
             self.scan_into(&mut found, places)?;
@@ -105,12 +106,19 @@ impl LocalDataSource {
         }
         let mut unwanted_there = Vec::new();
         for record in std::mem::take(&mut found.unwanted) {
-            if self.is_there(&record)? {
-                unwanted_there.push(record);
+            match self.is_there(&record) {
+                Ok(false) => {}
+                Ok(true) => unwanted_there.push(record),
+                // A deletion is not forgotten: it is tried, and as long as it fails the chunk stays hidden.
+                Err(error) if is_of_place(&error) => {
+                    tracing::warn!(chunk = hex_id(&record.id), %error, "a deleted chunk cannot be looked at");
+                    unwanted_there.push(record);
+                }
+                Err(error) => return Err(error),
             }
         }
         found.unwanted = unwanted_there;
-        found.staged = self.staged()?;
+        found.staged = self.staged();
         let file = CatalogueFile::resume(&self.disk, &contents, &found.ready, &found.unwanted)?;
         Ok((file, found))
     }
@@ -135,18 +143,30 @@ impl LocalDataSource {
         Ok(())
     }
 
-    /// A run that was killed may have renamed chunks into place and not synced that any more.
-    fn make_durable(&self, kept: &[Record]) -> io::Result<()> {
+    /// A run that was killed may have renamed chunks into place and not synced that any more. Returns those that are durable:
+    /// a directory that may not be opened cannot be synced either.
+    fn make_durable(&self, mut kept: Vec<Record>) -> io::Result<Vec<Record>> {
         let places: Vec<PathBuf> = kept.iter().map(chunk_path).collect();
         let parents: BTreeSet<&Path> = places.iter().filter_map(|path| path.parent()).collect();
         if parents.len() > SINGLE_SYNCS_MAX {
-            return self.disk.sync_all();
+            return self.disk.sync_all().map(|()| kept);
         }
-        parents.iter().try_for_each(|parent| self.disk.sync_dir(parent))
+        for parent in parents {
+            match self.disk.sync_dir(parent) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                    tracing::warn!(%error, "chunks of a directory that cannot be opened are not shown");
+                    kept.retain(|record| chunk_path(record).parent() != Some(parent));
+                }
+                synced => synced?,
+            }
+        }
+        Ok(kept)
     }
 
     fn is_there(&self, record: &Record) -> io::Result<bool> {
-        match self.disk.stat(&chunk_path(record)) {
+        let path = chunk_path(record);
+        // A failure may pass; what follows from it would not.
+        match self.disk.stat(&path).or_else(|_| self.disk.stat(&path)) {
             Ok(stat) => Ok(stat.kind == Kind::Dir),
             Err(error) if is_absent(&error) => Ok(false),
             Err(error) => Err(error),
@@ -166,20 +186,22 @@ impl LocalDataSource {
         Ok(loaded.collect())
     }
 
-    fn staged(&self) -> io::Result<Vec<(ChunkId, u16, u64)>> {
+    /// What lies in staging. What cannot be looked at is counted as far as it can: a download that needs its place says more.
+    fn staged(&self) -> Vec<(ChunkId, u16, u64)> {
         let mut staged = Vec::new();
-        for entry in self.disk.list(Path::new(layout::STAGING))? {
+        for entry in list_or_warn(&self.disk, Path::new(layout::STAGING)) {
             let Some(id) = entry.name.to_str().and_then(layout::parse_staging_name) else { continue };
             let path = Path::new(layout::STAGING).join(&entry.name);
             let mut bytes = 0u64;
             if entry.kind == Kind::Dir {
-                for file in self.disk.list(&path)? {
-                    bytes = bytes.saturating_add(self.disk.stat(&path.join(file.name))?.len);
+                for file in list_or_warn(&self.disk, &path) {
+                    let len = self.disk.stat(&path.join(file.name)).map_or(0, |stat| stat.len);
+                    bytes = bytes.saturating_add(len);
                 }
             }
             staged.push((id, self.dir, bytes));
         }
-        Ok(staged)
+        staged
     }
 
     pub(crate) fn disk(&self) -> &Disk {
@@ -285,16 +307,46 @@ impl LocalDataSource {
     }
 }
 
-/// The highest number that earlier runs gave to a directory moved aside.
-fn last_aside(disk: &Disk) -> io::Result<u64> {
+/// Makes a directory of our own. What stands in its place and is none is not ours, and makes way.
+fn make_own_dir(disk: &Disk, path: &Path) -> io::Result<()> {
+    match disk.create_dir_all(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            aside::move_aside(disk, path).and_then(|()| disk.create_dir_all(path)).map_err(|failure| {
+                let reason = format!(
+                    "{} is there and is no directory, and cannot be moved aside: {failure}",
+                    path.display()
+                );
+                io::Error::new(failure.kind(), reason)
+            })
+        }
+        made => made,
+    }
+}
+
+/// What lies in a directory that is looked at for tidiness alone: one that cannot be read keeps no hold from starting.
+fn list_or_warn(disk: &Disk, path: &Path) -> Vec<Entry> {
+    disk.list(path).unwrap_or_else(|error| {
+        tracing::warn!(%error, "a directory cannot be read, and is left as it is");
+        Vec::new()
+    })
+}
+
+/// Whether an error is of the place that was looked at, and not of the process or the machine.
+fn is_of_place(error: &io::Error) -> bool {
+    scan::is_damage(error) || error.kind() == io::ErrorKind::PermissionDenied
+}
+
+/// The highest number that earlier runs gave to a directory moved aside. A number that is taken after all is passed over by
+/// the next try.
+fn last_aside(disk: &Disk) -> u64 {
     let mut last = 0;
     for place in [layout::TRASH, layout::QUARANTINE] {
-        for entry in disk.list(Path::new(place))? {
+        for entry in list_or_warn(disk, Path::new(place)) {
             let number = entry.name.to_str().and_then(layout::parse_set_aside_name).map(|(_, number)| number);
             last = last.max(number.unwrap_or_default());
         }
     }
-    Ok(last)
+    last
 }
 
 /// Reads and checks the manifest in a chunk's directory.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use host::{Disk, Kind};
 use sha2::{Digest, Sha256};
 
-use crate::data_chunk::{ChunkId, DatasetId};
+use crate::data_chunk::{ChunkId, DatasetId, hex_id};
 use crate::file_name::{FILES_MAX, check_file_names};
 use crate::layout::{self, ChunkKey, ForeignChunk, ForeignDataset};
 use crate::local_data_source::read_manifest;
@@ -55,7 +55,12 @@ impl Walk {
                 Ok(entries) => entries,
                 // It went away while we walked, or may not be read: neither is ours to mend.
                 Err(error) if path.as_os_str().is_empty() => return Err(error),
-                Err(_) => continue,
+                Err(error) => {
+                    if error.kind() != io::ErrorKind::NotFound {
+                        tracing::warn!(%error, "chunks of a directory that cannot be read are not found");
+                    }
+                    continue;
+                }
             };
             for entry in entries.into_iter().rev() {
                 let is_hidden = entry.name.as_encoded_bytes().starts_with(b".");
@@ -84,7 +89,10 @@ pub(crate) fn look(disk: &Disk, dir: u16, path: &Path) -> Seen {
             Ok(record) => Seen::Chunk(record),
             Err(error) if is_damage(&error) => Seen::Damaged { id, reason: error.to_string() },
             // Such as too many open files: it says nothing of the chunk.
-            Err(_) => Seen::Stranger,
+            Err(error) => {
+                tracing::warn!(chunk = hex_id(&id), %error, "a directory in a chunk's place could not be looked at");
+                Seen::Stranger
+            }
         };
     }
     let chunk = foreign(path).and_then(|chunk| look_at_foreign(disk, dir, path, &chunk));
@@ -176,7 +184,7 @@ fn look_at_foreign(disk: &Disk, dir: u16, path: &Path, chunk: &ForeignChunk) -> 
         return None;
     }
     let (dataset_id, dataset_name) = match &chunk.dataset {
-        ForeignDataset::Id(id) => (*id, crate::data_chunk::hex_id(id)),
+        ForeignDataset::Id(id) => (*id, hex_id(id)),
         ForeignDataset::Name(name) => (dataset_id_of(name), name.clone()),
     };
     Some(Record {

@@ -315,3 +315,62 @@ fn a_chunk_that_was_there_before_is_found_again_as_what_it_is_now() {
     assert_eq!(world.list(), [1], "nothing is fetched for it");
     assert_eq!(world.look_at(&world.pin(1)), Look::Whole);
 }
+
+/// What a start only reads, and can do without: the index, a chunk, and what lies in staging and aside.
+const READS: [&str; 7] = [
+    "open Read .catalogue",
+    "evict",
+    "read",
+    "list .staging",
+    "list .trash",
+    "list .quarantine",
+    "stat dataset",
+];
+
+#[test]
+fn a_device_that_fails_while_a_start_reads_costs_no_chunk_and_stops_no_start() {
+    // What matters is read a second time, which fails again or does not.
+    for failing in [1, 2] {
+        let reads =
+            (1..).map_while(|call| start_on_a_device_that_fails(call, failing)).filter(|is_read| *is_read);
+        assert!(reads.count() >= 10, "{failing} calls fail");
+    }
+}
+
+/// Starts while calls fail. Returns whether the first of them was a read that the start can do without; `None` when it had
+/// ended before.
+fn start_on_a_device_that_fails(call: u64, failing: u64) -> Option<bool> {
+    let mut world = World::started(16);
+    world.fetch([1, 2, 4]);
+    // Into the snapshot; what follows is in the journal.
+    world.restart();
+    world.fetch([3]);
+    world.source.set(5, Manner::Hangs);
+    world.call(|hold| hold.download_chunk(chunk(5, 0))).unwrap();
+    let _pin = world.pin(4);
+    world.call(|hold| hold.delete_chunk(id(4)));
+    world.pass(MOMENT);
+    world.kill();
+    let first = world.sim.calls() + call;
+    (first..first + failing).for_each(|call| world.sim.fail_call(call, Fault::Eio, Times::Once));
+    let opened = world.open();
+    let behind = usize::try_from(world.sim.calls().checked_sub(first)?).unwrap();
+    let failed = world.sim.trace().iter().rev().nth(behind).unwrap().clone();
+    // The call behind that of the list is one that the start cannot do without.
+    let is_read =
+        READS.iter().any(|read| failed.contains(read)) && !(failed.contains("staging") && failing > 1);
+    assert!(opened.is_ok() || !is_read, "{failed}: {opened:?}");
+    let is_index_lost = opened.is_ok() && failing > 1 && !failed.contains("stat") && !failed.contains("list");
+    if opened.is_err() {
+        world.open().or_else(|_| world.open()).unwrap();
+    }
+    for _ in 0..2 {
+        world.pass(MOMENT);
+        let (deleted, listed): (Vec<u8>, Vec<u8>) = world.list().into_iter().partition(|number| *number == 4);
+        assert_eq!(listed, [1, 2, 3], "{failed}");
+        // Only where the index cannot be read, nothing says any more that it was deleted.
+        assert!(deleted.is_empty() || is_index_lost, "{failed}");
+        world.restart();
+    }
+    Some(is_read)
+}

@@ -1,0 +1,154 @@
+//! Starts over things that stand in the place of the hold's own files and directories, or that cannot be read.
+//! Fails when one of them stops the start, or costs a chunk.
+#![expect(clippy::disallowed_methods, reason = "tests look at files as an outsider would")]
+
+mod fixture;
+
+use std::path::Path;
+
+use data_manager::data_chunk::DataChunkRef;
+use data_manager::data_manager::{DataManagerImpl, Parts};
+use data_manager::error::ErrorKind;
+use fixture::{PATIENCE, World, id, is_whole};
+
+const FILES: [(&str, u64); 2] = [("blocks.parquet", 1_000), ("logs.parquet", 2_000)];
+
+/// Puts something in the place of a file or a directory.
+type Plant = fn(&Path);
+
+const PLANTS: [(&str, Plant); 5] =
+    [("a directory", dir), ("a pipe", pipe), ("a link", link), ("a socket", socket), ("a file", file)];
+
+fn dir(path: &Path) {
+    std::fs::create_dir_all(path.join("below")).expect("nothing is there");
+    std::fs::write(path.join("below/keep"), b"mine").expect("nothing is there");
+}
+
+fn pipe(path: &Path) {
+    assert!(std::process::Command::new("mkfifo").arg(path).status().is_ok_and(|status| status.success()));
+}
+
+fn link(path: &Path) {
+    std::os::unix::fs::symlink("/proc/self/mem", path).expect("nothing is there");
+}
+
+fn socket(path: &Path) {
+    // Its path may be longer than that of a socket may be.
+    let short = tempfile::tempdir().expect("there is room");
+    drop(std::os::unix::net::UnixListener::bind(short.path().join("s")).expect("it can be made"));
+    std::fs::rename(short.path().join("s"), path).expect("it is on the same disk");
+}
+
+fn file(path: &Path) {
+    std::fs::write(path, b"mine").expect("nothing is there");
+}
+
+/// A closed hold with the chunks 1 and 2.
+fn two_chunks() -> World {
+    let world = World::with(3, &FILES);
+    let hold = world.open();
+    get(&world, &hold, 1);
+    get(&world, &hold, 2);
+    hold.close();
+    world
+}
+
+fn get(world: &World, hold: &DataManagerImpl, number: u8) {
+    hold.download_chunk(world.chunk_of(number, &FILES, "")).expect("it is taken");
+    let chunk = hold.wait_chunk(id(number), PATIENCE).expect("it comes");
+    assert!(is_whole(chunk.path(), number, &FILES));
+}
+
+/// Opens the hold, expects both chunks, and that it goes on as any.
+fn expect_both(world: &World, what: &str) {
+    for is_first in [true, false] {
+        let hold = DataManagerImpl::open_with(world.options(), Parts::default());
+        let hold = hold.unwrap_or_else(|error| panic!("{what}: {error}"));
+        for number in [1, 2] {
+            assert!(hold.get_chunk(id(number)).is_some(), "{what}: chunk {number}");
+        }
+        if is_first {
+            get(world, &hold, 3);
+        } else {
+            assert!(hold.get_chunk(id(3)).is_some(), "{what}: what came meanwhile");
+        }
+        hold.close();
+    }
+}
+
+fn names(dir: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(dir).expect("it is there");
+    entries.map(|entry| entry.expect("it can be read").file_name().to_string_lossy().into_owned()).collect()
+}
+
+#[test]
+fn anything_in_the_place_of_the_index_is_moved_aside_and_the_directories_are_looked_at() {
+    for name in ["snapshot", "journal"] {
+        for (what, plant) in PLANTS {
+            let world = two_chunks();
+            let catalogue = world.path().join("hold/.catalogue");
+            let name = names(&catalogue).into_iter().find(|each| each.starts_with(name)).unwrap();
+            std::fs::remove_file(catalogue.join(&name)).unwrap();
+            plant(&catalogue.join(&name));
+            let what = format!("{what} in the place of {name}");
+            expect_both(&world, &what);
+            if what.starts_with("a directory") && name == "snapshot" {
+                assert_eq!(std::fs::read(catalogue.join("snapshot.aside-1/below/keep")).unwrap(), b"mine");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_named_as_a_journal_and_is_none_stops_no_start_and_no_end() {
+    for (what, plant) in PLANTS {
+        for name in ["journal.77", "journal.3", "journal.2", "journal.18446744073709551615", ".unpublished-0"]
+        {
+            for is_lost in [true, false] {
+                let world = two_chunks();
+                let catalogue = world.path().join("hold/.catalogue");
+                if is_lost {
+                    std::fs::remove_file(catalogue.join("snapshot")).unwrap();
+                }
+                if !catalogue.join(name).exists() {
+                    plant(&catalogue.join(name));
+                    expect_both(&world, &format!("{what} as {name}, the index lost: {is_lost}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_stands_in_the_place_of_our_directories_is_moved_aside_and_kept() {
+    for name in [".staging", ".trash", ".quarantine", ".leases", ".catalogue"] {
+        for (what, plant) in PLANTS.into_iter().skip(1) {
+            let world = two_chunks();
+            let root = world.path().join("hold");
+            std::fs::remove_dir_all(root.join(name)).unwrap();
+            // One that was moved aside before is not replaced.
+            file(&root.join(format!("{name}.aside-1")));
+            plant(&root.join(name));
+            expect_both(&world, &format!("{what} in the place of {name}"));
+            let aside = root.join(format!("{name}.aside-2"));
+            assert!(aside.symlink_metadata().is_ok_and(|found| !found.is_dir()), "{what}, {name}");
+            if what == "a file" {
+                assert_eq!(std::fs::read(aside).unwrap(), b"mine");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_in_the_way_and_cannot_be_moved_is_named() {
+    let world = two_chunks();
+    let root = world.path().join("hold");
+    std::fs::remove_dir_all(root.join(".staging")).unwrap();
+    file(&root.join(".staging"));
+    for number in 1..=1_024 {
+        file(&root.join(format!(".staging.aside-{number}")));
+    }
+    let error = DataManagerImpl::open_with(world.options(), Parts::default()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Io);
+    assert!(error.to_string().contains(".staging is there and is no directory"), "{error}");
+}
