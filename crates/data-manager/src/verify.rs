@@ -186,7 +186,9 @@ async fn find_unknown(shared: &Shared, source: &LocalDataSource) -> io::Result<(
     loop {
         for _ in 0..STEP_DIRECTORIES {
             let Some(path) = shared.pool.blocking(|| walk.next(source.disk()))? else { return Ok(()) };
-            shared.pool.blocking(|| judge(shared, source, &path))?;
+            if let Err(error) = shared.pool.blocking(|| judge(shared, source, &path)) {
+                tracing::warn!(path = %path.display(), %error, "an unknown directory could not be judged; the next start tries again");
+            }
         }
         tokio::task::yield_now().await;
     }

@@ -374,3 +374,31 @@ fn start_on_a_device_that_fails(call: u64, failing: u64) -> Option<bool> {
     }
     Some(is_read)
 }
+
+#[test]
+fn an_unknown_directory_that_cannot_be_put_aside_keeps_no_other_from_being_judged() {
+    let mut failures = 0;
+    for call in 1..60 {
+        let mut world = World::started(17);
+        world.restart();
+        world.pass(MOMENT);
+        world.kill();
+        let disk = world.sim.disk();
+        for number in ["11", "22"] {
+            let id = number.repeat(32);
+            let path = format!("dataset_id=0x{id}/first_block=0/last_block=9/chunk=0x{id}");
+            disk.create_dir_all(Path::new(&path)).unwrap();
+        }
+        world.open().unwrap();
+        let first = world.sim.calls() + call;
+        world.sim.fail_call(first, Fault::Enospc, Times::Once);
+        world.pass(MOMENT);
+        let behind = usize::try_from(world.sim.calls().saturating_sub(first)).unwrap();
+        let failed = world.sim.trace().iter().rev().nth(behind).unwrap().clone();
+        if failed.contains("rename") {
+            failures += 1;
+            assert_eq!(world.standing().len(), 1, "{failed}");
+        }
+    }
+    assert_eq!(failures, 2);
+}
