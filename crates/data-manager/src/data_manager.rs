@@ -30,7 +30,7 @@ use crate::pool::Pool;
 use crate::publisher::Publisher;
 use crate::snapshot::RangeView;
 use crate::sources::Sources;
-use crate::status::{ChunkProgress, ChunkStatus, DataDirStatus, PinStatus, SourceStatus, Totals};
+use crate::status::{ChunkProgress, ChunkState, ChunkStatus, DataDirStatus, PinStatus, SourceStatus, Totals};
 use crate::tasks_manager::{Rounds, TasksManager};
 use crate::verify::{self, Verification, Verify};
 
@@ -375,21 +375,48 @@ impl DataManagerImpl {
     /// Waits until nothing is left of a chunk, blocking the thread.
     ///
     /// # Errors
-    /// `TimedOut` with what holds it, if anything does.
+    /// `Io` as soon as a deletion waits for a data directory that takes no more writes after a failed sync: the next start may
+    /// have the chunk again. `TimedOut` with what holds it, if anything does.
     pub fn wait_gone(&self, chunk_id: ChunkId, time: Duration) -> Result<()> {
-        let look = |catalogue: &DataCatalogue| (!catalogue.is_known(&chunk_id)).then_some(());
-        self.inner.catalogue.wait_for(time, look).ok_or_else(|| {
-            let held =
-                self.status(chunk_id).map_or(String::new(), |status| match (status.pins, status.leases) {
-                    (0, leases) if leases.is_empty() => String::new(),
-                    (0, leases) => format!("; leases hold it: {}", leases.join(", ")),
-                    (1, _) => "; a pin holds it".to_string(),
-                    (pins, _) => format!("; {pins} pins hold it"),
-                });
-            let message =
-                format!("chunk {} is still here after {:.1} s{held}", hex_id(&chunk_id), time.as_secs_f64());
-            Error::new(ErrorKind::TimedOut, message)
-        })
+        let look = |catalogue: &DataCatalogue| {
+            let failure = self.why_not_deleted(&chunk_id);
+            if failure.is_some() || !catalogue.is_known(&chunk_id) { Some(failure) } else { None }
+        };
+        match self.inner.catalogue.wait_for(time, look) {
+            Some(None) => Ok(()),
+            Some(Some(reason)) => Err(Error::new(ErrorKind::Io, reason)),
+            None => Err(self.still_here(&chunk_id, time)),
+        }
+    }
+
+    /// What a deletion waits for in vain.
+    fn why_not_deleted(&self, chunk_id: &ChunkId) -> Option<String> {
+        let is_hidden =
+            |dir: u16| self.inner.catalogue.hidden(dir).iter().any(|record| record.id == *chunk_id);
+        let (_, failed) =
+            (0..).zip(self.data_dirs()).find(|(dir, status)| status.until_restart && is_hidden(*dir))?;
+        // What is being removed ends by itself.
+        self.status(*chunk_id).filter(|status| status.state == ChunkState::Retired)?;
+        Some(format!(
+            "chunk {} is still here, and that it is deleted may not be durable: the data directory {} takes no more writes until \
+             restarted: {}",
+            hex_id(chunk_id),
+            failed.path.display(),
+            failed.paused.unwrap_or_default()
+        ))
+    }
+
+    fn still_here(&self, chunk_id: &ChunkId, time: Duration) -> Error {
+        let held =
+            self.status(*chunk_id).map_or(String::new(), |status| match (status.pins, status.leases) {
+                (0, leases) if leases.is_empty() => String::new(),
+                (0, leases) => format!("; leases hold it: {}", leases.join(", ")),
+                (1, _) => "; a pin holds it".to_string(),
+                (pins, _) => format!("; {pins} pins hold it"),
+            });
+        let message =
+            format!("chunk {} is still here after {:.1} s{held}", hex_id(chunk_id), time.as_secs_f64());
+        Error::new(ErrorKind::TimedOut, message)
     }
 
     /// Every chunk that is to hold a block, and why it does not do so yet.

@@ -150,7 +150,8 @@ impl Publisher {
         reason
     }
 
-    /// Writes intents and syncs them: from then on they survive a crash.
+    /// Writes intents and syncs them: from then on they survive a crash. Where a sync has failed they are not written: who waits for
+    /// a deletion is told by [`wait_gone`](crate::data_manager::DataManagerImpl::wait_gone), which sees that.
     fn note(&mut self, intents: &[Intent]) {
         if intents.is_empty() || self.poison.is_some() {
             return;

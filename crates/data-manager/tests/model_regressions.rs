@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use data_manager::assignment::{Assignment, Dropping, Priority};
 use data_manager::data_source::SourceErrorKind;
+use data_manager::error::ErrorKind;
 use data_manager::event::Event;
 use data_manager::verify::Verify;
 use host::sim::{Fault, SimDisk, Times};
@@ -401,4 +402,32 @@ fn an_unknown_directory_that_cannot_be_put_aside_keeps_no_other_from_being_judge
         }
     }
     assert_eq!(failures, 2);
+}
+
+#[test]
+fn who_waits_for_a_deletion_is_told_at_once_that_a_sync_has_failed() {
+    let mut world = World::started(18);
+    world.fetch([1, 2, 3]);
+    let told = |world: &World, number| {
+        // It would block for ever in the paused time, if it waited.
+        let error = world.call(|hold| hold.wait_gone(id(number), Duration::ZERO)).unwrap_err();
+        (error.kind(), error.to_string())
+    };
+    world.sim.fail_sync_next();
+    world.call(|hold| hold.delete_chunk(id(1)));
+    assert_eq!(told(&world, 1).0, ErrorKind::TimedOut, "nothing has failed yet");
+    world.pass(MOMENT);
+    // Of the second one the directory was known to take no more writes.
+    world.call(|hold| hold.delete_chunk(id(2)));
+    world.pass(MOMENT);
+    for number in [1, 2] {
+        let (kind, message) = told(&world, number);
+        assert!(kind == ErrorKind::Io && message.contains("syncing the catalogue's journal"), "{message}");
+    }
+    assert_eq!(told(&world, 3).0, ErrorKind::TimedOut, "nobody has deleted it");
+    world.cut_power();
+    world.open().unwrap();
+    world.call(|hold| hold.delete_chunk(id(2)));
+    world.pass(MOMENT);
+    world.call(|hold| hold.wait_gone(id(2), Duration::ZERO)).unwrap();
 }
