@@ -4,7 +4,7 @@
 use origin::{Fault, Plan};
 use serde_json::Value;
 
-use crate::program::{Program, Run, Served, descriptor, ended, id_of, read, send_signal};
+use crate::program::{Program, Run, Served, damage, descriptor, ended, id_of, read, send_signal};
 
 const MIB: u64 = 1 << 20;
 
@@ -243,4 +243,24 @@ fn a_reader_that_goes_away_is_no_error_to_talk_about() {
     drop(child.stdout.take());
     let run = ended(child);
     assert_eq!((run.code, run.stderr.as_str()), (141, ""));
+}
+
+#[test]
+fn a_damaged_chunk_from_a_signed_address_says_what_to_do() {
+    let served = Served::start(&[("one", 5_000)]);
+    let program = Program::new();
+    let url = format!("{}?signature=s3cret", served.url("one"));
+    let run = get(&program, &[], &[descriptor(1, 0, 10, &url)]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let path = row(&run, 1)["path"].as_str().unwrap().to_string();
+    damage(&std::path::Path::new(&path).join("blocks.parquet"));
+    // As to one who shows no signature.
+    served.origin.set_fault("one", Plan::always(Fault::Status(403)));
+    let run = program.run(&["chunk", "verify", "--json", "--allow-private"]);
+    assert_eq!(run.code, 5, "{run:?}");
+    let error = run.json()[0]["error"].as_str().unwrap().to_string();
+    assert!(error.contains("403") && error.contains("signed: ask for it again with `chunk get`"), "{error}");
+    assert!(!error.contains("s3cret"), "{error}");
+    served.origin.clear_faults();
+    assert_eq!(get(&program, &[], &[descriptor(1, 0, 10, &url)]).code, 0);
 }

@@ -35,6 +35,9 @@ struct Damage {
 /// Chunks that were put aside and are named.
 const PUT_ASIDE_SHOWN_MAX: usize = 5;
 
+/// What was signed is not kept, and neither is that it was.
+const IF_SIGNED: &str = "if its address was signed: ask for it again with `chunk get`, for queries and user information are not kept";
+
 const HEADINGS: [&str; 4] = ["CHUNK", "STATE", "DAMAGE", "ERROR"];
 
 pub(crate) fn run(context: &Context, arguments: &VerifyArguments) -> Outcome<Exit> {
@@ -49,7 +52,7 @@ pub(crate) fn run(context: &Context, arguments: &VerifyArguments) -> Outcome<Exi
     hold.close();
     say(context, &report);
     say_what_is_put_aside(context, &hold);
-    let damages = damages(&report, &settling);
+    let damages = damages(&hold, &report, &settling);
     print_rows(context.settings.format, &HEADINGS, &damages, |damage| {
         let state = if damage.is_healed { "healed" } else { "damaged" };
         let error = damage.error.clone().unwrap_or_default();
@@ -169,7 +172,15 @@ fn ids_put_aside(data_dir: &Path) -> Vec<ChunkId> {
     names.filter_map(|name| parse_hex_id(name.rsplit_once('-')?.0)).collect()
 }
 
-fn damages(report: &VerifyReport, settling: &Settling) -> Vec<Damage> {
+fn damages(hold: &DataManagerImpl, report: &VerifyReport, settling: &Settling) -> Vec<Damage> {
+    let is_remote = |id: &ChunkId| {
+        let source = hold.status(*id).and_then(|status| status.source);
+        source.is_some_and(|source| !source.starts_with("file:"))
+    };
+    let given_up = |id: &ChunkId| {
+        let error = settling.given_up().get(id)?;
+        Some(if is_remote(id) { format!("{error}; {IF_SIGNED}") } else { error.clone() })
+    };
     report
         .damaged
         .iter()
@@ -177,7 +188,7 @@ fn damages(report: &VerifyReport, settling: &Settling) -> Vec<Damage> {
             id: hex_id(id),
             reason: reason.clone(),
             is_healed: settling.is_ready(id),
-            error: settling.given_up().get(id).cloned().or_else(|| {
+            error: given_up(id).or_else(|| {
                 (!settling.is_wanted(id))
                     .then(|| "its source is not known, so it cannot be fetched again".to_string())
             }),
