@@ -501,7 +501,10 @@ impl DataManagerImpl {
     }
 
     /// Stops downloads so that the next start goes on with them, finishes what is being published, and gives the data
-    /// directories back. Blocks for that time, ten seconds at most. Pins stay valid.
+    /// directories back. Blocks for that time, ten seconds at most.
+    ///
+    /// Pins keep files only as long as the hold is open that they are of: what is ready stays, and pins of it stay valid, but
+    /// the next start, in this process or in another, removes what was deleted, whoever still has it pinned.
     pub fn close(&self) {
         self.inner.tasks.close();
     }
