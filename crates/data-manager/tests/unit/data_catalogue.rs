@@ -1,4 +1,5 @@
 //! Tests of the catalogue as readers see it. A failure here means a find that waits for whoever changes it.
+//! Refuses disks and tasks: the test is whoever has the lock.
 
 use std::path::Path;
 use std::sync::mpsc;

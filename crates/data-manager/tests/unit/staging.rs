@@ -1,4 +1,5 @@
 //! Tests of what is staged, on a simulated disk. A failure here means a stop that waits for what nobody will use.
+//! Refuses sources: the test writes what they would have sent.
 
 use host::sim::SimDisk;
 use url::Url;
