@@ -109,10 +109,10 @@ impl DataDirs {
         for (id, dir, bytes) in std::mem::take(&mut self.found.staged) {
             if seen.insert(id) {
                 self.found.staged.push((id, dir, bytes));
-            } else if let Some((source, _)) = self.dirs.get(usize::from(dir)) {
-                if let Err(error) = staging::discard(source.disk(), &id) {
-                    tracing::warn!(%error, "parts of a chunk that is elsewhere stay; the next start tries again");
-                }
+            } else if let Some((source, _)) = self.dirs.get(usize::from(dir))
+                && let Err(error) = staging::discard(source.disk(), &id)
+            {
+                tracing::warn!(%error, "parts of a chunk that is elsewhere stay; the next start tries again");
             }
         }
     }
