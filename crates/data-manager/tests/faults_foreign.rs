@@ -26,8 +26,11 @@ const LAYOUTS: [[&str; 2]; 2] = [
     ],
 ];
 
-/// What becomes of the first chunk's directory.
-const HARMS: [(&str, fn(&Path), &str); 5] = [
+/// Does harm to a chunk's directory.
+type Spoil = fn(&Path);
+
+/// What becomes of the first chunk's directory, and what is said of it.
+const HARMS: [(&str, Spoil, &str); 5] = [
     ("a file is cut", |dir| write(&dir.join("logs.parquet"), &[1; 20]), "should have"),
     ("a file grows", |dir| write(&dir.join("logs.parquet"), &[1; 9_000]), "should have"),
     ("a file is removed", |dir| remove(&dir.join("logs.parquet")), "logs.parquet"),
@@ -67,8 +70,7 @@ fn planted(layout: &[&str; 2]) -> (World, [PathBuf; 2]) {
 
 fn only_dataset(hold: &DataManagerImpl) -> DatasetId {
     let datasets = hold.datasets();
-    assert_eq!(datasets.len(), 1);
-    datasets[0]
+    *datasets.first().filter(|_| datasets.len() == 1).expect("there is one")
 }
 
 fn found(hold: &DataManagerImpl, block: u64) -> Option<ChunkId> {

@@ -60,6 +60,7 @@ fn get(world: &World, hold: &DataManagerImpl, number: u8) {
 }
 
 /// Opens the hold, expects both chunks, and that it goes on as any.
+#[expect(clippy::panic, reason = "it fails as tests do")]
 fn expect_both(world: &World, what: &str) {
     for is_first in [true, false] {
         let hold = DataManagerImpl::open_with(world.options(), Parts::default());

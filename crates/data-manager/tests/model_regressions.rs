@@ -340,6 +340,7 @@ fn a_device_that_fails_while_a_start_reads_costs_no_chunk_and_stops_no_start() {
 
 /// Starts while calls fail. Returns whether the first of them was a read that the start can do without; `None` when it had
 /// ended before.
+#[expect(clippy::unwrap_used, reason = "a part of a test, and fails as tests do")]
 fn start_on_a_device_that_fails(call: u64, failing: u64) -> Option<bool> {
     let mut world = World::started(16);
     world.fetch([1, 2, 4]);
