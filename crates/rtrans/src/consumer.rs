@@ -6,16 +6,17 @@ use std::time::Duration;
 
 use host::{DirLock, Disk, LockError};
 
-use crate::commit::Entry;
+use crate::commit::{Entry, Place};
 use crate::consumer_name::ConsumerName;
 use crate::control::{Control, Position};
 use crate::error::Error;
 use crate::follow::Follow;
 use crate::ids::TransId;
 use crate::options::Level;
-use crate::position_file;
+use crate::position_file::{self, Written};
 use crate::reader::Reader;
 use crate::record::Record;
+use crate::store::Shelf;
 use crate::ticket::Ticket;
 
 /// The directory with the locks of consumers.
@@ -69,6 +70,10 @@ pub struct Consumer {
     disk: Disk,
     follow: Follow,
     position: Position,
+    /// What became of a position in a file: it may be in memory as if it were written, and no later sync would say so.
+    failure: Option<Error>,
+    /// The last commit that nobody may have waited for.
+    under_way: Option<Place>,
     /// Ends with the consumer: another one of this name may come then.
     _lock: DirLock,
 }
@@ -97,7 +102,16 @@ impl Consumer {
         reader.refresh()?;
         let position = known(reader, disk, &name)?;
         let follow = reader.follow(TransId::after(TransId::new(position.transid)));
-        Ok(Consumer { name, reader: reader.clone(), disk: disk.clone(), follow, position, _lock: lock })
+        Ok(Consumer {
+            name,
+            reader: reader.clone(),
+            disk: disk.clone(),
+            follow,
+            position,
+            failure: None,
+            under_way: None,
+            _lock: lock,
+        })
     }
 
     /// Its name.
@@ -144,7 +158,10 @@ impl Consumer {
     /// Notes durably that it is done with all records up to this one.
     ///
     /// # Errors
-    /// [`Error::BeyondEnd`] when there is no such record yet.
+    /// [`Error::BeyondEnd`] when there is no such record yet. [`Error::Poisoned`] when a write or a sync failed, now or
+    /// before: then the position may be the one before. In a consumer of a [`Log`](crate::Log) that is the log's; beside a
+    /// writer in another process it is the consumer's own: it reads on, and the next one of its name makes durable
+    /// what it finds.
     pub fn commit(&mut self, id: TransId) -> Result<(), Error> {
         self.set(Some(id))
     }
@@ -156,7 +173,7 @@ impl Consumer {
         Ok(())
     }
 
-    /// As [`Consumer::commit`], without waiting: the commit rides in the next group commit.
+    /// As [`Consumer::commit`], without waiting: the commit rides in the next group commit. To drop the consumer waits for it.
     ///
     /// # Errors
     /// [`Error::Unsupported`] beside a writer in another process, where there is none to ride in.
@@ -171,15 +188,27 @@ impl Consumer {
         let controls = [Control::Position { name: self.name.clone(), position }];
         let place = commit.put(entry(&controls))?;
         self.position = position;
+        self.under_way = Some(place.clone());
         Ok(Ticket::new(place, Level::Disk, commit))
     }
 
     /// Writes the position into the consumer's file, whoever writes the log.
     pub(crate) fn write_file(&mut self, id: Option<TransId>) -> Result<(), Error> {
         let position = self.next_position(id)?;
-        position_file::write(&self.disk, &self.name, position)?.sync()?;
+        self.put(position)?;
         self.position = position;
         Ok(())
+    }
+
+    /// The commit point of a position in a file of its own.
+    fn put(&mut self, position: Position) -> Result<(), Error> {
+        if let Some(failure) = &self.failure {
+            return Err(failure.clone());
+        }
+        let written = position_file::write(&self.disk, &self.name, position).and_then(Written::sync);
+        let written = written.map_err(Error::poison);
+        self.failure = written.as_ref().err().filter(|error| !error.is_harmless()).cloned();
+        written
     }
 
     fn set(&mut self, id: Option<TransId>) -> Result<(), Error> {
@@ -189,7 +218,7 @@ impl Consumer {
                 let controls = [Control::Position { name: self.name.clone(), position }];
                 commit.put_and_wait(entry(&controls))?;
             }
-            None => position_file::write(&self.disk, &self.name, position)?.sync()?,
+            None => self.put(position)?,
         }
         self.position = position;
         Ok(())
@@ -210,16 +239,26 @@ impl Consumer {
     }
 }
 
+impl Drop for Consumer {
+    /// The next one of this name may be in another process, where it goes on from what is written.
+    fn drop(&mut self) {
+        if let (Some(place), Some(commit)) = (&self.under_way, self.reader.commit()) {
+            // Who wants to know the outcome has the ticket.
+            drop(commit.wait_for(place));
+        }
+    }
+}
+
 fn entry(controls: &[Control]) -> Entry<'_> {
     Entry { records: &[], controls, level: Level::Disk, expect_last: None, epoch: None }
 }
 
 /// The position of a consumer: in the log, or in its file when that is later.
 fn known(reader: &Reader, disk: &Disk, name: &ConsumerName) -> Result<Position, Error> {
-    // Who opened the log to write has made durable what he read there.
-    let in_file = match reader.commit() {
-        Some(_) => position_file::read(disk, name)?,
-        None => position_file::read_durably(disk, name)?,
+    let in_file = match reader.shelf() {
+        // The writer sets back positions when it rolls back, whoever has the name.
+        Shelf::One(_) => position_file::read_synced(disk, name)?,
+        Shelf::Two(_) => position_file::read_durably(disk, name)?,
     };
     let in_log = match (reader.commit(), reader.beside()) {
         (Some(commit), _) => commit.inspect(|store| store.memory().positions.get(name).copied())?,

@@ -221,8 +221,8 @@ impl fmt::Display for Error {
             }
             Error::Poisoned(error) => write!(
                 f,
-                "the log takes no more records, because an earlier write failed ({error}): close it, mend the disk, and \
-                 open it again, which checks what really reached the disk"
+                "nothing more is taken, because a write failed ({error}): close the log, mend the disk, and open it \
+                 again, which checks what really reached the disk"
             ),
             Error::Locked { pid: Some(pid), path } => {
                 write!(f, "process {pid} writes to the log in {}: one writer at a time", path.display())

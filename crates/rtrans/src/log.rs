@@ -93,11 +93,7 @@ impl Log {
         })?;
         remove_unpublished(disk)?;
         let parameters = open_parameters(disk, &options)?;
-        let is_clean = tail_page::read(disk).is_some_and(|tail| tail.is_clean);
         let (mut store, shelf, mut recovery, chores) = open_store(disk, clock, &parameters, options.threads)?;
-        if !is_clean && !store.has_controls() {
-            rewrite_positions(disk)?;
-        }
         learn_positions(disk, &mut store)?;
         for (name, from, to) in store.clamp_positions() {
             recovery.clamped.push(Clamped { name, from, to });
@@ -475,24 +471,18 @@ fn open_parameters(disk: &Disk, options: &Options) -> Result<Parameters, Error> 
     }
 }
 
-/// Writes the positions again of a log that was not closed, of a format that has them in files only: its writer may have met
-/// a sync that failed. Who holds a name now has opened it since, and is not kept from it for longer than one is written.
-fn rewrite_positions(disk: &Disk) -> Result<(), Error> {
-    for name in position_file::list(disk)? {
-        match consumer::lock(disk, &name) {
-            Ok(_held) => position_file::rewrite(disk, &name)?,
-            Err(Error::Locked { .. } | Error::DiskFull(_)) => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
-}
-
-/// Positions that consumers beside other writers have noted in their files.
+/// Positions that consumers have noted in their files, durably: who wrote one may have met a sync that failed. Who holds a
+/// name now has seen to that when he opened it, and is not kept from it for longer than one is written.
 fn learn_positions(disk: &Disk, store: &mut Store) -> Result<(), Error> {
     position_file::settle(disk)?;
     for name in position_file::list(disk)? {
-        if let Some(position) = position_file::read_durably(disk, &name)? {
+        let position =
+            match consumer::lock(disk, &name).and_then(|_held| position_file::read_durably(disk, &name)) {
+                // There may be no room for the lock.
+                Err(Error::Locked { .. } | Error::DiskFull(_)) => position_file::read_synced(disk, &name)?,
+                read => read?,
+            };
+        if let Some(position) = position {
             store.learn(&Control::Position { name, position });
         }
     }

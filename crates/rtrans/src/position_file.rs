@@ -3,7 +3,8 @@
 //!
 //! Each slot has 32 bytes: the last record that the consumer is done with (`u64`, 0 for none), a generation (`u64`) that
 //! grows with every write, twelve zero bytes, and the CRC-32 of those 28. The valid slot of the higher generation
-//! counts. A file of eight bytes is a position of the original program.
+//! counts. Eight bytes with nothing but zeros behind them, up to the second slot, are a position of the original program:
+//! a generation of 0 has no other number than 0.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -34,12 +35,15 @@ pub(crate) struct Written {
 
 impl Written {
     /// The commit point of a position in a file.
+    ///
+    /// # Errors
+    /// None is harmless: a sync that is tried again has nothing to write, and the name is synced by who made it only.
     pub(crate) fn sync(self) -> Result<(), Error> {
-        self.file.sync()?;
-        if self.is_new {
-            self.disk.sync_dir(Path::new(TRANSID))?;
-        }
-        Ok(())
+        let synced = self
+            .file
+            .sync()
+            .and_then(|()| if self.is_new { self.disk.sync_dir(Path::new(TRANSID)) } else { Ok(()) });
+        synced.map_err(|error| Error::from(error).unclean())
     }
 }
 
@@ -58,7 +62,7 @@ impl Place {
         let path = path_of(name);
         let file = match disk.edit_file(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                write(disk, name, Position::default())?.sync().map_err(Error::unclean)?;
+                write(disk, name, Position::default())?.sync()?;
                 disk.edit_file(&path)?
             }
             opened => opened?,
@@ -108,9 +112,21 @@ pub(crate) fn read(disk: &Disk, name: &ConsumerName) -> Result<Option<Position>,
     }
 }
 
-/// Reads a position that somebody goes on from: a process that was killed may have left it in memory only, and it must
-/// not go back once it was seen.
+/// Reads a position that somebody goes on from, and makes it durable, for it must not go back once it was seen: who
+/// wrote it may have been killed before the sync, or have met one that failed. Nobody else may write it meanwhile.
 pub(crate) fn read_durably(disk: &Disk, name: &ConsumerName) -> Result<Option<Position>, Error> {
+    match disk.edit_file(&path_of(name)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        opened => {
+            let file = opened?;
+            rewrite::rewrite(&file, 0)?;
+            read_from(&file)
+        }
+    }
+}
+
+/// Reads a position that somebody else may be about to write, and makes it durable unless a sync of his has failed.
+pub(crate) fn read_synced(disk: &Disk, name: &ConsumerName) -> Result<Option<Position>, Error> {
     match disk.open_file(&path_of(name)) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         opened => {
@@ -119,11 +135,6 @@ pub(crate) fn read_durably(disk: &Disk, name: &ConsumerName) -> Result<Option<Po
             read_from(&file)
         }
     }
-}
-
-/// Writes a position again that a failed sync may have left in memory as if it were written. Nobody else may have the name.
-pub(crate) fn rewrite(disk: &Disk, name: &ConsumerName) -> Result<(), Error> {
-    rewrite::rewrite(&disk.edit_file(&path_of(name))?, 0)
 }
 
 fn read_from(file: &File) -> Result<Option<Position>, Error> {
@@ -143,9 +154,9 @@ pub(crate) fn is_half_damaged(disk: &Disk, name: &ConsumerName) -> Result<bool, 
     let file = disk.open_file(&path_of(name))?;
     let mut bytes = vec![0; usize::try_from(file.len()?.min(FILE_BYTES as u64)).unwrap_or(FILE_BYTES)];
     file.read_exact_at(&mut bytes, 0)?;
-    // A file of eight bytes has no slots.
     let is_damaged = |slot: &[u8]| slot.iter().any(|byte| *byte != 0) && decode_slot(slot).is_none();
-    Ok(bytes.len() > 8 && bytes.chunks(SLOT_BYTES).any(is_damaged))
+    let (first, second) = bytes.split_at_checked(SLOT_BYTES).unwrap_or((&bytes, &[]));
+    Ok(of_original(first).is_none() && is_damaged(first) || is_damaged(second))
 }
 
 /// Makes the names of files durable that a process may have left in memory when it was killed: whoever writes into a file
@@ -178,7 +189,7 @@ pub(crate) fn make_dir(disk: &Disk) -> Result<(), Error> {
     match disk.create_dir(Path::new(TRANSID)) {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error.into()),
         // Also when it is there: whoever made it may have been killed before its name was durable.
-        _ => Ok(disk.sync_dir(Path::new(""))?),
+        _ => disk.sync_dir(Path::new("")).map_err(|error| Error::from(error).unclean()),
     }
 }
 
@@ -200,11 +211,16 @@ fn encode(position: Position) -> [u8; SLOT_BYTES] {
 }
 
 fn decode(bytes: &[u8]) -> Option<Position> {
-    if bytes.len() == 8 {
-        return Some(Position { transid: u64_at(bytes, 0)?, generation: 0 });
-    }
     let slots = bytes.chunks_exact(SLOT_BYTES).filter_map(decode_slot);
-    slots.max_by_key(|position| position.generation)
+    slots.chain(of_original(bytes)).max_by_key(|position| position.generation)
+}
+
+/// A position of the original program: eight bytes, and zeros where a write stopped that was to come behind them.
+fn of_original(bytes: &[u8]) -> Option<Position> {
+    let transid = u64_at(bytes, 0)?;
+    let is_alone =
+        bytes.len() == 8 || transid != 0 && bytes.iter().take(SLOT_BYTES).skip(8).all(|byte| *byte == 0);
+    is_alone.then_some(Position { transid, generation: 0 })
 }
 
 fn decode_slot(slot: &[u8]) -> Option<Position> {
@@ -233,6 +249,20 @@ mod tests {
 
     #[test]
     fn the_position_of_the_original_program_is_eight_bytes() {
-        assert_eq!(decode(&7u64.to_le_bytes()), Some(Position { transid: 7, generation: 0 }));
+        let (original, later) =
+            (Position { transid: 7, generation: 0 }, Position { transid: 9, generation: 1 });
+        let mut bytes = 7u64.to_le_bytes().to_vec();
+        assert_eq!(decode(&bytes), Some(original));
+        // A start was stopped while it wrote the file again, in a whole block.
+        bytes.resize(4096, 0);
+        assert_eq!(decode(&bytes), Some(original));
+        for stopped in 0..SLOT_BYTES {
+            let mut torn = bytes.clone();
+            torn[SLOT_BYTES..][..stopped].copy_from_slice(&encode(later)[..stopped]);
+            assert_eq!(decode(&torn), Some(original), "the next position stops at byte {stopped}");
+        }
+        bytes[SLOT_BYTES..][..SLOT_BYTES].copy_from_slice(&encode(later));
+        assert_eq!(decode(&bytes), Some(later));
+        assert_eq!(decode(&[0; 4096]), None);
     }
 }

@@ -1,6 +1,8 @@
 //! Faults that the proofs have found, each as the shortest history that shows it.
 //! Refuses to grow by guesses: each was seen to fail once.
 
+use std::path::Path;
+
 use host::Clock;
 use host::sim::{Fault, ManualClock, SimDisk, Times};
 use rtrans::{Batch, Error, Level, Log, Options, Reader, Retention, TransId, TypeNo, check_on};
@@ -330,6 +332,112 @@ fn a_position_is_durable_although_who_made_its_file_was_killed_before_the_name_w
             let consumers = Reader::open_on(&sim.disk()).unwrap().consumers().unwrap();
             assert_eq!(consumers[0].position, Some(id(2)), "seed {seed}, call {call}");
             if first.is_ok() {
+                break;
+            }
+        }
+    }
+}
+
+/// The position that is durable: what a start after a power cut finds.
+fn durable_position(sim: &SimDisk) -> Option<TransId> {
+    sim.crash();
+    Reader::open_on(&sim.disk()).unwrap().consumers().unwrap().first().and_then(|consumer| consumer.position)
+}
+
+/// A commit of a consumer beside a writer fails at one of its calls; returns whether the commit did not get that far.
+fn fail_beside(options: &Options, is_new: bool, fault: Fault, call: u64) -> bool {
+    let what = format!("{:?}, new: {is_new}, {fault:?} at call {call}", options.parameters.unwrap());
+    let sim = SimDisk::new(call);
+    let log = Log::open_on(&sim.disk(), &Clock::system(), options.clone()).unwrap();
+    fill(&log, Level::Disk, 6, 10);
+    let reader = Reader::open_on(&sim.disk()).unwrap();
+    let mut consumer = reader.consumer("backend").unwrap();
+    if !is_new {
+        consumer.commit(id(1)).unwrap();
+    }
+    let failing = sim.calls() + call;
+    sim.fail_call(failing, fault, Times::Once);
+    let failed = consumer.commit(id(2));
+    if failed.is_ok() {
+        return true;
+    }
+    if sim.trace().iter().any(|line| line.starts_with(&format!("{failing} sync_dir "))) {
+        // A name that stays in memory: nothing writes it again. Nothing is acknowledged without it either.
+        assert!(matches!(consumer.commit(id(3)), Err(Error::Poisoned(_))), "{what}");
+        return false;
+    }
+    if let Err(Error::DiskFull(_) | Error::NoHandles(_)) = failed {
+        consumer.commit(id(3)).unwrap();
+        assert_eq!(durable_position(&sim), Some(id(3)), "{what}: {failed:?}");
+        return false;
+    }
+    assert!(matches!(failed, Err(Error::Poisoned(_))), "{what}: {failed:?}");
+    assert!(matches!(consumer.commit(id(3)), Err(Error::Poisoned(_))), "{what}");
+    assert!(matches!(consumer.reset(None), Err(Error::Poisoned(_))), "{what}");
+    assert_eq!(consumer.next_batch(1).unwrap().len(), 1, "{what}: reads go on");
+    drop(consumer);
+
+    let later = sim.fork();
+    let seen = reader.consumer("backend").unwrap().position();
+    if options.parameters.unwrap().format_version == 2 {
+        assert_eq!(durable_position(&sim), seen, "{what}: it goes back behind what was seen");
+    }
+    // A writer that starts sees it as well, whatever the format.
+    later.kill();
+    let log = Log::open_on(&later.disk(), &Clock::system(), options.clone()).unwrap();
+    let seen = log.consumers().unwrap().first().and_then(|consumer| consumer.position);
+    let next = later.fork();
+    assert_eq!(durable_position(&later), seen, "{what}: it goes back behind what a writer saw");
+    commit_beside(&next, id(4)).unwrap();
+    assert_eq!(durable_position(&next), Some(id(4)), "{what}");
+    false
+}
+
+#[test]
+fn a_consumer_beside_a_writer_acknowledges_nothing_behind_a_failure_of_its_own() {
+    for options in [small(0), small_1(0)] {
+        for is_new in [true, false] {
+            for fault in [Fault::Eio, Fault::Enospc, Fault::Emfile] {
+                // More calls than a commit makes.
+                let made = (1..30).take_while(|call| !fail_beside(&options, is_new, fault, *call)).count();
+                assert!((2..29).contains(&made), "{made} calls, where a commit writes and syncs");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_consumer_that_ends_leaves_no_commit_on_its_way() {
+    for options in [small(0), small_1(0)] {
+        let sim = SimDisk::new(1);
+        let log = Log::open_on(&sim.disk(), &Clock::system(), options).unwrap();
+        fill(&log, Level::Disk, 6, 10);
+        let ticket = log.consumer("backend").unwrap().commit_async(id(5)).unwrap();
+        // Here or in another process: what is not written would be found by neither.
+        let found = Reader::open_on(&sim.disk()).unwrap().consumer("backend").unwrap().position();
+        assert_eq!(found, Some(id(5)));
+        ticket.wait().unwrap();
+        assert_eq!(durable_position(&sim), Some(id(5)));
+    }
+}
+
+/// A start after a writer that was killed writes positions again, in whole blocks: what if the power goes meanwhile?
+#[test]
+fn a_position_of_the_original_program_outlives_every_power_cut_in_a_start() {
+    for seed in 0..10 {
+        for call in 1.. {
+            let sim = SimDisk::new(seed);
+            let disk = sim.disk();
+            let log = Log::open_on(&disk, &Clock::system(), small_1(0)).unwrap();
+            fill(&log, Level::Disk, 6, 10);
+            disk.publish_file(Path::new("transid/backend"), &5u64.to_le_bytes()).unwrap();
+            sim.kill();
+            sim.crash_at(sim.calls() + call);
+            let opened = Log::open_on(&sim.disk(), &Clock::system(), small_1(0));
+            assert_eq!(durable_position(&sim), Some(id(5)), "seed {seed}, call {call}");
+            let log = Log::open_on(&sim.disk(), &Clock::system(), small_1(0)).unwrap();
+            assert_eq!(log.consumer("backend").unwrap().position(), Some(id(5)), "seed {seed}, call {call}");
+            if opened.is_ok() {
                 break;
             }
         }

@@ -49,7 +49,7 @@ pub(crate) fn commit(context: &Context, arguments: &CommitArguments) -> Outcome<
         rtrans::Error::BeyondEnd { .. } => {
             Failure::new(Exit::NotFound, error.to_string()).hint("a position is a record that is there")
         }
-        other => other.into(),
+        other => of_consumer(name, other),
     })?;
     drop(consumer);
     if !known.contains(&arguments.consumer) {

@@ -106,12 +106,18 @@ fn of_what_is_there(error: Error) -> Failure {
     }
 }
 
-/// Why somebody could not become this consumer.
+/// Why somebody could not become this consumer, or could not note how far it got.
 pub(crate) fn of_consumer(name: &str, error: Error) -> Failure {
-    let Error::Locked { pid, .. } = error else { return error.into() };
-    let who = pid.map_or_else(|| "another process".to_string(), |pid| format!("process {pid}"));
-    Failure::new(Exit::Locked, format!("{who} is the consumer {name}: one process at a time"))
-        .hint("end the other process, or be a consumer of another name")
+    match error {
+        Error::Locked { pid, .. } => {
+            let who = pid.map_or_else(|| "another process".to_string(), |pid| format!("process {pid}"));
+            Failure::new(Exit::Locked, format!("{who} is the consumer {name}: one process at a time"))
+                .hint("end the other process, or be a consumer of another name")
+        }
+        Error::Poisoned(_) => Failure::new(Exit::Error, error.to_string())
+            .hint("nothing is lost: the consumer goes on behind the last position that was noted, and may see records twice"),
+        error => error.into(),
+    }
 }
 
 /// Options for a log that may have to be created.

@@ -129,7 +129,7 @@ impl Tailing<'_> {
             match consumer.commit(last) {
                 // Rolled back meanwhile, which the next batch tells.
                 Ok(()) | Err(Error::BeyondEnd { .. }) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(of_consumer(consumer.name(), error)),
             }
         }
     }
