@@ -25,6 +25,9 @@ const RESIDENT_INODES: u64 = 5;
 
 const LOOKS: usize = 1_000_000;
 const CHANGES_PER_SECOND: u64 = 1_000;
+
+/// Chunks that are there before the changes begin, so that one is removed for each that comes.
+const AHEAD: u64 = CHANGES_PER_SECOND / 2;
 const UNDER_CHANGES: Duration = Duration::from_secs(5);
 const SCALING_TIME: Duration = Duration::from_secs(1);
 
@@ -190,6 +193,7 @@ fn under_changes(
     let mut figures: [Vec<f64>; 4] = Default::default();
     let mut changes = Vec::new();
     for _ in 0..options.shared.rounds {
+        hold::grow(hold, count, count + AHEAD, &["blocks.parquet"])?;
         let stop = AtomicBool::new(false);
         let (mut times, applied) = std::thread::scope(|scope| {
             let changer = scope.spawn(|| change(hold, count, &stop));
@@ -223,7 +227,8 @@ fn under_changes(
     Ok(())
 }
 
-/// Publishes and removes chunks at a steady pace. Returns how many changes were visible in the end.
+/// Publishes chunks and removes those of a second ago at a steady pace. Returns how many changes were visible when it was
+/// stopped.
 fn change(hold: &DataManagerImpl, count: u64, stop: &AtomicBool) -> Outcome<f64> {
     let before = hold.totals();
     let step = Duration::from_millis(10);
@@ -231,18 +236,15 @@ fn change(hold: &DataManagerImpl, count: u64, stop: &AtomicBool) -> Outcome<f64>
     let begin = Instant::now();
     let mut steps = 0;
     while !stop.load(Ordering::Relaxed) {
-        for place in 0..per_step {
-            let number = count + steps * per_step + place;
-            hold.download_chunk(hold::resident(number, &["blocks.parquet"]))?;
-            if let Some(old) = number.checked_sub(per_step * 100).filter(|old| *old >= count) {
-                hold.delete_chunk(hold::resident_id(old));
-            }
+        for old in count + steps * per_step..count + (steps + 1) * per_step {
+            hold.download_chunk(hold::resident(old + AHEAD, &["blocks.parquet"]))?;
+            hold.delete_chunk(hold::resident_id(old));
         }
         steps += 1;
         std::thread::sleep((step * u32::try_from(steps)?).saturating_sub(begin.elapsed()));
     }
     let after = hold.totals();
-    for number in count..count + steps * per_step {
+    for number in count..count + AHEAD + steps * per_step {
         hold.delete_chunk(hold::resident_id(number));
         hold.wait_gone(hold::resident_id(number), hold::PATIENCE)?;
     }
