@@ -1,12 +1,14 @@
 //! Data Catalogue: the in-memory registry of chunks. One lock around a pure State, one cell that readers look into.
 //! Refuses IO, and to hold its lock while anybody is told anything.
 
+mod agreement;
 mod by_id;
 mod disks;
 mod effects;
 mod entry;
 mod goal;
 mod leases;
+mod next;
 mod queue;
 mod report_leases;
 mod report_status;

@@ -5,30 +5,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::cancel::Cancel;
+use crate::data_catalogue::agreement::{same_bytes, same_content, same_files, says_more};
 use crate::data_catalogue::disks::Disks;
-use crate::data_catalogue::effects::{Action, Effects, Intent};
+use crate::data_catalogue::effects::{Effects, Intent};
 use crate::data_catalogue::entry::{Actual, Content, End, Entry, Wanted};
 use crate::data_catalogue::goal::Goal;
 use crate::data_catalogue::leases::Leases;
 use crate::data_catalogue::queue::Queue;
 use crate::data_catalogue::roster::Roster;
-use crate::data_chunk::{ChunkId, hex_id};
-use crate::download_error::{DownloadError, DownloadErrorKind};
-use crate::error::{Error, ErrorKind, Result};
+use crate::data_chunk::ChunkId;
+use crate::error::Result;
 use crate::event::Event;
-use crate::file_spec::CheckedChunk;
 use crate::record::Record;
-use crate::staging_progress::StagingProgress;
-
-/// Removals that run at once: enough to keep a disk busy, few enough to leave it to the downloads.
-const REMOVING_MAX: usize = 4;
-
-/// Downloads that run at once although they wait for their sources, as a multiple of those that may move bytes.
-const IDLE_SHARE_MAX: usize = 8;
-
-/// Staged parts that nobody asked for are removed after this time.
-const LEFTOVER_AGE: Duration = Duration::from_hours(1);
 
 /// Desired and actual of every chunk.
 ///
@@ -59,7 +47,7 @@ pub(crate) struct State {
     pub(super) idle: usize,
     pub(super) removing: usize,
     pub(crate) chunks_in_flight_max: usize,
-    last_task: u64,
+    pub(super) last_task: u64,
     pub(super) last_sequence: u64,
     pub(crate) counters: Counters,
     /// Grows whenever something happened that somebody may wait for.
@@ -75,9 +63,6 @@ pub(crate) struct Counters {
     pub(crate) damaged: u64,
     pub(crate) panics: u64,
 }
-
-/// Room that a download of unknown size is given before it knows better.
-const FIRST_ROOM_BYTES: u64 = 1 << 20;
 
 impl State {
     pub(crate) fn new(
@@ -125,8 +110,6 @@ impl State {
         self.leftovers.insert(id, (dir, bytes));
         self.disks.adjust_staged(dir, 0, bytes);
     }
-
-    // ---- calls ----
 
     /// Desired becomes present, by a call that is newer than the assignment.
     pub(crate) fn want(&mut self, wanted: Wanted, now: Duration, effects: &mut Effects) -> Result<()> {
@@ -342,7 +325,7 @@ impl State {
     }
 
     /// Reports the assignment as applied when it is, and drops what it no longer names when the time has come.
-    fn check_goal(&mut self, now: Duration, effects: &mut Effects) {
+    pub(super) fn check_goal(&mut self, now: Duration, effects: &mut Effects) {
         let Some(goal) = &mut self.goal else { return };
         if let Some(id) = goal.newly_applied(now) {
             effects.events.push(Event::Applied(id));
@@ -353,199 +336,7 @@ impl State {
         }
     }
 
-    // ---- the loop's question ----
-
-    /// The next task to start, if any may start now.
-    pub(crate) fn next_action(&mut self, now: Duration, effects: &mut Effects) -> Option<Action> {
-        self.check_goal(now, effects);
-        while self.intents_later.front().is_some_and(|(at, _)| *at <= now)
-            && let Some((_, intents)) = self.intents_later.pop_front()
-        {
-            // What was called meanwhile may have been written down already: an older intent must not come behind it.
-            let current = intents.into_iter().filter(|intent| self.is_current(intent));
-            let current: Vec<Intent> = current.collect();
-            self.intents.extend(current);
-        }
-        if !self.intents.is_empty() {
-            return Some(Action::Note(self.intents.drain(..).collect()));
-        }
-        if let Some(work) = self.leases.next_work(now) {
-            return Some(Action::Lease(work));
-        }
-        if self.removing < REMOVING_MAX
-            && let Some(action) = self.next_removal(now)
-        {
-            return Some(action);
-        }
-        self.next_download(now, effects)
-    }
-
-    /// Whether an intent still says what is to become of its chunk.
-    fn is_current(&self, intent: &Intent) -> bool {
-        match intent {
-            Intent::Keep(record) => {
-                self.roster.get(&record.id).is_some_and(|resident| resident.sequence() == record.sequence)
-            }
-            Intent::Delete(record) => {
-                let actual = self.entries.get(&record.id).map(|entry| &entry.actual);
-                matches!(actual, Some(Actual::Retired { record: held, .. }) if held.sequence == record.sequence)
-            }
-        }
-    }
-
-    /// Intents that nobody has been asked to write down yet, those that found no room before included.
-    pub(crate) fn take_intents(&mut self) -> Vec<Intent> {
-        let later = std::mem::take(&mut self.intents_later);
-        let later = later.into_iter().flat_map(|(_, intents)| intents);
-        let later: Vec<Intent> = later.filter(|intent| self.is_current(intent)).collect();
-        later.into_iter().chain(self.intents.drain(..)).collect()
-    }
-
-    fn next_removal(&mut self, now: Duration) -> Option<Action> {
-        self.drop_old_leftovers(now);
-        while let Some(&(at, id)) = self.removals_later.first()
-            && at <= now
-        {
-            self.removals_later.pop_first();
-            self.removals.push_back(id);
-        }
-        while let Some(id) = self.removals.pop_front() {
-            let task = self.next_task();
-            let Some(entry) = self.entries.get_mut(&id) else { continue };
-            let (action, record) = match &entry.actual {
-                Actual::Retired { record, .. } if self.leases.is_held(&id, record.dir) => {
-                    // Until the lease ends, which is when all of these are looked at again.
-                    self.retired.insert(id);
-                    continue;
-                }
-                // It may have been wanted, pinned and deleted anew since it was put in line.
-                Actual::Retired { resident, record, end, is_recorded: true }
-                    if resident.strong_count() == 0 =>
-                {
-                    let leases = &self.leases;
-                    let may_go = |dir: &u16| *dir != record.dir && !leases.is_held(&id, *dir);
-                    let elsewhere = self.disks.writable().filter(may_go).collect();
-                    let action = Action::Remove { task, record: record.clone(), elsewhere, end: end.clone() };
-                    (action, Some(record.clone()))
-                }
-                Actual::Nothing if entry.wanted.is_none() => {
-                    (Action::Discard { task, id, dir: entry.staged.map_or(0, |(dir, _)| dir) }, None)
-                }
-                _ => continue,
-            };
-            entry.actual = Actual::Removing { task, record };
-            self.retired.remove(&id);
-            self.removing += 1;
-            return Some(action);
-        }
-        None
-    }
-
-    /// Looks for hidden chunks that nothing holds any more. To be called after a pin was dropped or a lease has ended.
-    pub(crate) fn collect_unpinned(&mut self) {
-        let (entries, leases) = (&self.entries, &self.leases);
-        let is_free = |id: &ChunkId| match entries.get(id).map(|entry| &entry.actual) {
-            Some(Actual::Retired { resident, is_recorded, record, .. }) => {
-                *is_recorded && resident.strong_count() == 0 && !leases.is_held(id, record.dir)
-            }
-            _ => false,
-        };
-        let free = sorted(self.retired.iter().filter(|id| is_free(id)).copied());
-        for id in free {
-            self.retired.remove(&id);
-            self.removals.push_back(id);
-        }
-    }
-
-    /// Whether no further download may start before one that runs has ended or waits for its source.
-    fn is_full(&self) -> bool {
-        self.staging >= self.idle + self.chunks_in_flight_max
-            || self.staging >= self.chunks_in_flight_max.saturating_mul(IDLE_SHARE_MAX)
-    }
-
-    fn next_download(&mut self, now: Duration, effects: &mut Effects) -> Option<Action> {
-        if self.is_full() {
-            return None;
-        }
-        while let Some(id) = self.next_in_queue(now) {
-            let task = self.next_task();
-            let Some(entry) = self.entries.get_mut(&id) else { continue };
-            let Some(wanted) = entry.wanted.clone() else { continue };
-            let bytes = wanted.bytes().or(entry.needed_bytes).unwrap_or(FIRST_ROOM_BYTES);
-            if let Some((dir, staged_bytes)) = entry.staged
-                && self.disks.is_poisoned(dir)
-            {
-                // Nothing is acknowledged there any more: it starts over elsewhere. The next start removes what stays.
-                self.disks.adjust_staged(dir, staged_bytes, 0);
-                entry.staged = None;
-            }
-            let (staged_dir, staged_bytes) =
-                entry.staged.map_or((None, 0), |(dir, bytes)| (Some(dir), bytes));
-            if let Some(dir) = staged_dir
-                && self.disks.is_better_elsewhere(dir, bytes.saturating_sub(staged_bytes), bytes)
-            {
-                // What is staged goes, and then it starts over where there is room.
-                entry.actual = Actual::Removing { task, record: None };
-                self.removing += 1;
-                return Some(Action::Discard { task, id, dir });
-            }
-            let dir = match self.disks.choose(staged_dir, bytes.saturating_sub(staged_bytes), effects) {
-                Ok(dir) => dir,
-                Err(reason) => {
-                    let error = DownloadError::new(DownloadErrorKind::NoRoom, reason);
-                    self.failed(id, error, 0, now, effects);
-                    continue;
-                }
-            };
-            entry.staged = Some((dir, staged_bytes));
-            entry.is_refreshed = false;
-            let cancel = Cancel::default();
-            let progress = Arc::new(StagingProgress::default());
-            progress.set(staged_bytes, wanted.bytes());
-            entry.actual = Actual::Staging {
-                task,
-                cancel: cancel.clone(),
-                progress: Arc::clone(&progress),
-                is_idle: false,
-            };
-            self.staging += 1;
-            self.disks.reserve(dir, task, bytes.saturating_sub(staged_bytes));
-            effects.events.push(Event::Started(id));
-            return Some(Action::Download { task, wanted, dir, attempts: entry.attempts, cancel, progress });
-        }
-        None
-    }
-
-    /// Where most of what was started waits for its source, what comes first in the queue may be what hangs: every second
-    /// chunk is taken from its other end.
-    fn next_in_queue(&mut self, now: Duration) -> Option<ChunkId> {
-        let is_mostly_idle = self.idle > self.chunks_in_flight_max / 4 && self.last_task.is_multiple_of(2);
-        if is_mostly_idle { self.queue.pop_last(now) } else { self.queue.pop(now) }
-    }
-
-    /// When `next_action` may have a new answer without any event.
-    pub(crate) fn next_time(&self, now: Duration) -> Option<Duration> {
-        let leftovers = (!self.leftovers.is_empty() && now < LEFTOVER_AGE).then_some(LEFTOVER_AGE);
-        let drops = self.goal.as_ref().and_then(Goal::next_time);
-        // What is due and cannot start waits for a report and not for a time, which would be over already.
-        let downloads = if self.is_full() { None } else { self.queue.next_time() };
-        let can_remove = self.removing < REMOVING_MAX;
-        let removals = self.removals_later.first().filter(|_| can_remove).map(|&(at, _)| at);
-        let intents = self.intents_later.front().map(|(at, _)| *at);
-        let leases = self.leases.next_time();
-        [downloads, leftovers, drops, removals, intents, leases].into_iter().flatten().min()
-    }
-
-    fn drop_old_leftovers(&mut self, now: Duration) {
-        if now >= LEFTOVER_AGE {
-            while let Some((id, (dir, bytes))) = self.leftovers.pop_first() {
-                self.disks.adjust_staged(dir, bytes, 0);
-                self.discard_found(id, dir, now);
-            }
-        }
-    }
-
-    fn discard_found(&mut self, id: ChunkId, dir: u16, now: Duration) {
+    pub(super) fn discard_found(&mut self, id: ChunkId, dir: u16, now: Duration) {
         let mut entry = Entry::new(None, Actual::Nothing, now);
         entry.staged = Some((dir, 0));
         self.entries.insert(id, entry);
@@ -559,76 +350,10 @@ impl State {
 }
 
 /// In an order that does not depend on where a hash table put them.
-fn sorted(ids: impl Iterator<Item = ChunkId>) -> Vec<ChunkId> {
+pub(super) fn sorted(ids: impl Iterator<Item = ChunkId>) -> Vec<ChunkId> {
     let mut ids: Vec<ChunkId> = ids.collect();
     ids.sort_unstable();
     ids
-}
-
-/// An id names immutable content: everything but the URLs must be the same.
-fn same_content(id: &ChunkId, here: &Content, asked: &Content) -> Result<()> {
-    if here == asked {
-        return Ok(());
-    }
-    let message = format!(
-        "chunk {} is known here as blocks {}..{} of dataset {} with files {}, and was asked for as blocks {}..{} of dataset {} \
-         with files {}: an id names immutable content, so give the new content an id of its own",
-        hex_id(id),
-        here.block_range.start,
-        here.block_range.end,
-        hex_id(&here.dataset_id),
-        here.names,
-        asked.block_range.start,
-        asked.block_range.end,
-        hex_id(&asked.dataset_id),
-        asked.names,
-    );
-    Err(Error::new(ErrorKind::Conflict, message))
-}
-
-/// A descriptor that names all lengths must name those of what is here.
-fn same_bytes(id: &ChunkId, here: u64, asked: &Wanted) -> Result<()> {
-    match asked.bytes() {
-        Some(bytes) if bytes != here => {
-            let message = format!(
-                "chunk {} is here with {here} bytes, and was asked for with {bytes}: an id names immutable content, so give \
-                 the new content an id of its own",
-                hex_id(id)
-            );
-            Err(Error::new(ErrorKind::Conflict, message))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Whether a descriptor names a length or a digest that another one of the chunk does not.
-fn says_more(asked: &CheckedChunk, before: &CheckedChunk) -> bool {
-    asked.files.iter().zip(&before.files).any(|(asked, before)| {
-        (asked.size.is_some() && before.size.is_none())
-            || (asked.sha256.is_some() && before.sha256.is_none())
-            || (asked.blake3.is_some() && before.blake3.is_none())
-    })
-}
-
-/// Two descriptors of a chunk may name different URLs, and one may say more than the other, but no two lengths or digests
-/// of a file.
-fn same_files(id: &ChunkId, here: &CheckedChunk, asked: &CheckedChunk) -> Result<()> {
-    fn differ<T: PartialEq>(here: Option<T>, asked: Option<T>) -> bool {
-        here.zip(asked).is_some_and(|(here, asked)| here != asked)
-    }
-    let other = here.files.iter().zip(&asked.files).find(|(here, asked)| {
-        differ(here.size, asked.size)
-            || differ(here.sha256, asked.sha256)
-            || differ(here.blake3, asked.blake3)
-    });
-    let Some((file, _)) = other else { return Ok(()) };
-    let message = format!(
-        "chunk {} was asked for before with another length or digest of {}: an id names immutable content; if what was asked \
-         for before was wrong, delete the chunk first",
-        hex_id(id),
-        file.name
-    );
-    Err(Error::new(ErrorKind::Conflict, message))
 }
 
 #[cfg(test)]

@@ -8,7 +8,10 @@ use super::*;
 use crate::assignment::Priority;
 use crate::chunk_ref::tests::places;
 use crate::data_catalogue::disks::Room;
+use crate::data_catalogue::effects::Action;
 use crate::data_source::{SourceError, SourceErrorKind};
+use crate::download_error::{DownloadError, DownloadErrorKind};
+use crate::error::ErrorKind;
 use crate::file_spec::{CheckedChunk, FileSpec};
 
 const ID: ChunkId = [3; 32];
