@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::assignment::Priority;
 use crate::cancel::Cancel;
 use crate::chunk_ref::Resident;
+use crate::data_catalogue::agreement::says_more;
 use crate::data_catalogue::queue::{Turn, UNKNOWN_BYTES};
 use crate::data_chunk::{BlockRange, ChunkId, DatasetId};
 use crate::download_error::DownloadError;
@@ -25,6 +26,19 @@ impl Wanted {
     /// Bytes in all, if the descriptor says it of every file.
     pub(crate) fn bytes(&self) -> Option<u64> {
         self.chunk.files.iter().map(|file| file.size).sum()
+    }
+
+    /// With the lengths and digests that an earlier descriptor of the chunk names and this one does not.
+    pub(crate) fn held_to(mut self, before: &CheckedChunk) -> Wanted {
+        if says_more(before, &self.chunk) {
+            let files = &mut Arc::make_mut(&mut self.chunk).files;
+            for (file, before) in files.iter_mut().zip(&before.files) {
+                file.size = file.size.or(before.size);
+                file.sha256 = file.sha256.or(before.sha256);
+                file.blake3 = file.blake3.or(before.blake3);
+            }
+        }
+        self
     }
 }
 

@@ -113,42 +113,60 @@ impl State {
 
     /// Desired becomes present, by a call that is newer than the assignment.
     pub(crate) fn want(&mut self, wanted: Wanted, now: Duration, effects: &mut Effects) -> Result<()> {
+        self.check(&wanted)?;
         let id = wanted.chunk.id;
-        self.make_present(wanted, now, effects)?;
+        self.make_present(wanted, now, effects);
         if let Some(goal) = &mut self.goal {
             goal.keep(&id);
         }
         Ok(())
     }
 
-    fn make_present(&mut self, wanted: Wanted, now: Duration, effects: &mut Effects) -> Result<()> {
-        let id = wanted.chunk.id;
-        let content = Content::of(&wanted.chunk);
+    /// Refuses what does not agree with what is known of the chunk.
+    fn check(&self, asked: &Wanted) -> Result<()> {
+        let id = asked.chunk.id;
+        let content = Content::of(&asked.chunk);
         if let Some(resident) = self.roster.get(&id) {
             same_content(&id, &Roster::content(resident), &content)?;
-            return same_bytes(&id, resident.bytes(), &wanted);
+            return same_bytes(&id, resident.bytes(), asked);
+        }
+        let Some(entry) = self.entries.get(&id) else { return Ok(()) };
+        if let Some(known) = &entry.content {
+            same_content(&id, known, &content)?;
+        }
+        if let Some(before) = &entry.wanted {
+            same_files(&id, &before.chunk, &asked.chunk)?;
+        }
+        match &entry.actual {
+            Actual::Retired { record, end: End::Removed, .. } => same_bytes(&id, record.bytes, asked),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is asked for has been checked.
+    fn make_present(&mut self, wanted: Wanted, now: Duration, effects: &mut Effects) {
+        let id = wanted.chunk.id;
+        if self.roster.get(&id).is_some() {
+            return;
         }
         let Some(entry) = self.entries.get_mut(&id) else {
-            let mut entry = Entry::new(Some(content), Actual::Nothing, now);
+            let mut entry = Entry::new(Some(Content::of(&wanted.chunk)), Actual::Nothing, now);
             entry.wanted = Some(wanted);
             entry.staged = self.leftovers.remove(&id);
             self.queue.push(entry.turn(id), Duration::ZERO, now);
             self.entries.insert(id, entry);
             effects.events.push(Event::Queued(id));
             effects.wakes = true;
-            return Ok(());
+            return;
         };
-        match &entry.content {
-            Some(known) => same_content(&id, known, &content)?,
-            None => entry.content = Some(content),
-        }
-        if let Some(old) = &entry.wanted {
-            same_files(&id, &old.chunk, &wanted.chunk)?;
-        }
-        if let Actual::Retired { record, end: End::Removed, .. } = &entry.actual {
-            same_bytes(&id, record.bytes, &wanted)?;
-        }
-        let is_refreshed = entry.wanted.as_ref().is_some_and(|old| old.chunk.files != wanted.chunk.files);
+        entry.content.get_or_insert_with(|| Content::of(&wanted.chunk));
+        let before = entry.wanted.as_ref().map(|before| Arc::clone(&before.chunk));
+        // Lengths and digests that were named once are held to, whoever asks again without them.
+        let wanted = match &before {
+            Some(before) => wanted.held_to(before),
+            None => wanted,
+        };
+        let is_refreshed = before.as_ref().is_some_and(|before| before.files != wanted.chunk.files);
         if entry.is_waiting() {
             self.queue.remove(entry.turn(id), entry.not_before);
             if is_refreshed || entry.not_before == Duration::MAX {
@@ -164,8 +182,8 @@ impl State {
                 && is_refreshed
             {
                 entry.is_refreshed = true;
-                if entry.wanted.as_ref().is_some_and(|old| says_more(&wanted.chunk, &old.chunk)) {
-                    // What runs would not check it. The next try goes on with what it has staged.
+                if before.is_some_and(|before| says_more(&wanted.chunk, &before)) {
+                    // What runs would not check it.
                     effects.cancels.push(cancel.clone());
                 }
             }
@@ -177,7 +195,6 @@ impl State {
             self.revive(id, effects);
         }
         effects.wakes = true;
-        Ok(())
     }
 
     /// A hidden chunk that is wanted again and sound is visible at once: nothing is fetched.
@@ -282,13 +299,7 @@ impl State {
         wanted.sort_unstable_by_key(|each| each.chunk.id);
         // All or nothing: conflicts are found before anything changes.
         for each in &wanted {
-            let id = each.chunk.id;
-            let content = Content::of(&each.chunk);
-            if let Some(resident) = self.roster.get(&id) {
-                same_content(&id, &Roster::content(resident), &content)?;
-            } else if let Some(known) = self.entries.get(&id).and_then(|entry| entry.content.as_ref()) {
-                same_content(&id, known, &content)?;
-            }
+            self.check(each)?;
         }
         self.goal = None;
         let strangers =
@@ -297,7 +308,7 @@ impl State {
         let unwanted = self.entries.iter().filter(|(id, entry)| entry.wanted.is_some() && !goal.contains(id));
         let unwanted = sorted(unwanted.map(|(id, _)| *id));
         for each in wanted {
-            self.make_present(each, now, effects)?;
+            self.make_present(each, now, effects);
         }
         for id in unwanted {
             self.unwant(id, now, effects);

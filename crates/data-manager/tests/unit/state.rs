@@ -5,7 +5,7 @@
 use url::Url;
 
 use super::*;
-use crate::assignment::Priority;
+use crate::assignment::{Dropping, Priority};
 use crate::chunk_ref::tests::places;
 use crate::data_catalogue::disks::Room;
 use crate::data_catalogue::effects::Action;
@@ -217,16 +217,11 @@ fn what_was_refused_is_tried_again_when_it_is_asked_for_again() {
 
 #[test]
 fn another_length_or_digest_under_the_same_id_is_refused() {
-    let with = |change: &dyn Fn(&mut FileSpec)| {
-        let mut chunk = CheckedChunk::clone(&wanted(10).chunk);
-        change(&mut chunk.files[0]);
-        Wanted { chunk: Arc::new(chunk), priority: Priority::default() }
-    };
-    let says_more = || with(&|file| (file.sha256, file.blake3) = (Some([1; 32]), Some([1; 32])));
+    let says_more = || wanted_with(|file| (file.sha256, file.blake3) = (Some([1; 32]), Some([1; 32])));
     let others = [
-        with(&|file| file.size = Some(2)),
-        with(&|file| file.sha256 = Some([2; 32])),
-        with(&|file| file.blake3 = Some([2; 32])),
+        wanted_with(|file| file.size = Some(2)),
+        wanted_with(|file| file.sha256 = Some([2; 32])),
+        wanted_with(|file| file.blake3 = Some([2; 32])),
     ];
     for is_running in [false, true] {
         let mut state = state();
@@ -244,7 +239,7 @@ fn another_length_or_digest_under_the_same_id_is_refused() {
                 "running: {is_running}"
             );
         }
-        want(&mut state, &with(&|file| file.size = None)).unwrap();
+        want(&mut state, &wanted_with(|file| file.size = None)).unwrap();
     }
 }
 
@@ -260,6 +255,73 @@ fn a_download_that_would_not_check_a_new_digest_begins_anew() {
     chunk.files[0].sha256 = Some([1; 32]);
     state.want(Wanted { chunk: Arc::new(chunk), priority: Priority::default() }, NOW, &mut effects).unwrap();
     assert_eq!(effects.cancels.len(), 1);
+}
+
+/// The usual chunk, changed in its one file.
+fn wanted_with(change: impl Fn(&mut FileSpec)) -> Wanted {
+    let mut chunk = CheckedChunk::clone(&wanted(10).chunk);
+    change(&mut chunk.files[0]);
+    Wanted { chunk: Arc::new(chunk), priority: Priority::default() }
+}
+
+#[test]
+fn descriptors_of_which_each_says_what_the_other_does_not_stop_a_download_once() {
+    let mut state = state();
+    let one = wanted_with(|file| (file.size, file.sha256) = (Some(1), Some([1; 32])));
+    let other = wanted_with(|file| (file.size, file.blake3) = (None, Some([2; 32])));
+    state.want(one.clone(), NOW, &mut Effects::default()).unwrap();
+    let mut stops = Vec::new();
+    for _ in 0..5 {
+        let (task, _) = download_dir(&mut state).expect("it is tried at once");
+        let mut effects = Effects::default();
+        for asked in [&other, &one, &other, &wanted_with(|file| file.size = None)] {
+            state.want(asked.clone(), NOW, &mut effects).unwrap();
+        }
+        stops.push(effects.cancels.len());
+        if !effects.cancels.is_empty() {
+            let error = DownloadError::cancelled();
+            state.not_published((ID, task), None, (error, 0), NOW, &mut Effects::default());
+            continue;
+        }
+        let file = &state.entries[&ID].wanted.as_ref().unwrap().chunk.files[0];
+        assert_eq!((file.size, file.sha256, file.blake3), (Some(1), Some([1; 32]), Some([2; 32])));
+        break;
+    }
+    assert_eq!(stops, [1, 0]);
+}
+
+#[test]
+fn a_chunk_that_waits_is_held_to_the_digest_that_it_was_asked_for_with() {
+    let mut state = state();
+    let digest = Some([1; 32]);
+    state.want(wanted_with(|file| file.sha256 = digest), NOW, &mut Effects::default()).unwrap();
+    state.want(refreshed(), NOW, &mut Effects::default()).unwrap();
+    let Some(Action::Download { wanted, .. }) = state.next_action(NOW, &mut Effects::default()) else {
+        panic!("it is fetched");
+    };
+    let file = &wanted.chunk.files[0];
+    assert_eq!((file.sha256, file.url.query()), (digest, Some("signature=new")), "from the newer URL");
+}
+
+#[test]
+fn an_assignment_that_is_refused_changes_nothing() {
+    let mut state = state();
+    let goal =
+        |members: &[ChunkId]| Goal::new("goal".to_string(), members.iter().copied().collect(), Dropping::Now);
+    state.apply(goal(&[ID]), vec![wanted(10)], NOW, &mut Effects::default()).unwrap();
+    let mut first = CheckedChunk::clone(&wanted(10).chunk);
+    first.id = [2; 32];
+    let first = Wanted { chunk: Arc::new(first), priority: Priority::default() };
+    for is_ready in [false, true] {
+        if is_ready {
+            let (task, _) = download_dir(&mut state).unwrap();
+            state.published(task, &record(10), NOW, &mut Effects::default());
+        }
+        let asked = vec![first.clone(), wanted_of(Some(2))];
+        let error = state.apply(goal(&[[2; 32], ID]), asked, NOW, &mut Effects::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Conflict, "ready: {is_ready}");
+        assert!(!state.entries.contains_key(&[2; 32]) && state.goal.is_some(), "ready: {is_ready}");
+    }
 }
 
 #[test]
