@@ -40,7 +40,7 @@ use crate::sync::{Condvar, Mutex, MutexGuard};
 pub(crate) use self::disks::{Disks, Room};
 pub(crate) use self::effects::{Action, Effects, Intent};
 use self::entry::{Actual, Entry};
-pub(crate) use self::entry::{End, Wanted};
+pub(crate) use self::entry::{End, Staged, Wanted};
 use self::goal::Goal;
 pub(crate) use self::leases::{LeaseChange, LeaseWork, Loaded, Moment};
 pub(crate) use self::queue::{Turn, UNKNOWN_BYTES};
@@ -102,7 +102,7 @@ pub(crate) struct Found {
     /// Chunks that were to be removed.
     pub(crate) unwanted: Vec<Record>,
     /// Staged parts: of which chunk, where, and how many bytes.
-    pub(crate) staged: Vec<(ChunkId, u16, u64)>,
+    pub(crate) staged: Vec<(ChunkId, Staged)>,
     /// Leases, as they are in each data directory.
     pub(crate) leases: Vec<Loaded>,
 }
@@ -133,8 +133,8 @@ impl DataCatalogue {
         for record in found.unwanted {
             state.found_unwanted(record, Duration::ZERO);
         }
-        for (id, dir, bytes) in found.staged {
-            state.found_staged(id, dir, bytes);
+        for (id, staged) in found.staged {
+            state.found_staged(id, staged);
         }
         DataCatalogue {
             state: Mutex::new(state),

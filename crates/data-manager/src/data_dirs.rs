@@ -106,10 +106,10 @@ impl DataDirs {
     /// A chunk that moved to another directory when a sync had failed in its first one left its parts there. Those that
     /// come second are worth nothing: what counts is what is ready, then what was found first.
     fn drop_repeated_parts(&mut self, mut seen: HashSet<ChunkId>) {
-        for (id, dir, bytes) in std::mem::take(&mut self.found.staged) {
+        for (id, staged) in std::mem::take(&mut self.found.staged) {
             if seen.insert(id) {
-                self.found.staged.push((id, dir, bytes));
-            } else if let Some((source, _)) = self.dirs.get(usize::from(dir))
+                self.found.staged.push((id, staged));
+            } else if let Some((source, _)) = self.dirs.get(usize::from(staged.dir))
                 && let Err(error) = staging::discard(source.disk(), &id)
             {
                 tracing::warn!(%error, "parts of a chunk that is elsewhere stay; the next start tries again");

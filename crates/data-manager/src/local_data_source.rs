@@ -12,7 +12,7 @@ use host::{DirLock, Disk, Entry, Kind, LockError};
 use crate::aside;
 use crate::catalogue_file::{self, CatalogueFile};
 use crate::chunk_ref::Places;
-use crate::data_catalogue::{End, Found, Loaded};
+use crate::data_catalogue::{End, Found, Loaded, Staged};
 use crate::data_chunk::{ChunkId, hex_id};
 use crate::error::{Error, ErrorKind, Result};
 use crate::layout;
@@ -22,6 +22,7 @@ use crate::manifest::Manifest;
 use crate::publisher::SINGLE_SYNCS_MAX;
 use crate::record::Record;
 use crate::scan;
+use crate::staging;
 
 /// The longest manifest that is read.
 const MANIFEST_BYTES_MAX: u64 = 1 << 20;
@@ -187,19 +188,21 @@ impl LocalDataSource {
     }
 
     /// What lies in staging. What cannot be looked at is counted as far as it can: a download that needs its place says more.
-    fn staged(&self) -> Vec<(ChunkId, u16, u64)> {
+    fn staged(&self) -> Vec<(ChunkId, Staged)> {
         let mut staged = Vec::new();
         for entry in list_or_warn(&self.disk, Path::new(layout::STAGING)) {
             let Some(id) = entry.name.to_str().and_then(layout::parse_staging_name) else { continue };
             let path = Path::new(layout::STAGING).join(&entry.name);
-            let mut bytes = 0u64;
+            let mut taken_bytes = 0u64;
+            let mut done_bytes = 0;
             if entry.kind == Kind::Dir {
                 for file in list_or_warn(&self.disk, &path) {
                     let len = self.disk.stat(&path.join(file.name)).map_or(0, |stat| stat.len);
-                    bytes = bytes.saturating_add(len);
+                    taken_bytes = taken_bytes.saturating_add(len);
                 }
+                done_bytes = staging::done_bytes(&self.disk, &path).unwrap_or_default();
             }
-            staged.push((id, self.dir, bytes));
+            staged.push((id, Staged { dir: self.dir, done_bytes, taken_bytes }));
         }
         staged
     }

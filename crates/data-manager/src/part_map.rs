@@ -171,6 +171,21 @@ impl PartMap {
         parts.into_iter().flat_map(FileParts::segments)
     }
 
+    /// Bytes that a download would go on with, if its files are as long as `len_of` says and the segments are what they were.
+    pub(crate) fn done_bytes(&self, len_of: impl Fn(&str) -> u64) -> u64 {
+        let files = self.header.iter().flat_map(|header| &header.files).zip(&self.files);
+        let done = files.filter_map(|(file, parts)| {
+            let total = parts.total?;
+            let is_whole = u64::try_from(parts.segments.len()) == Ok(segment_count(total));
+            // Otherwise nothing would tell whether what follows is of the same version.
+            let can_go_on =
+                is_whole || parts.validator.is_some() || file.sha256.is_some() || file.blake3.is_some();
+            let is_there = can_go_on && len_of(&file.name) >= total;
+            is_there.then(|| parts.segments().map(|(_, len, _)| len).sum::<u64>())
+        });
+        done.fold(0, u64::saturating_add)
+    }
+
     fn with_header(header: Header) -> PartMap {
         let files = vec![FileParts::default(); header.files.len()];
         PartMap { header: Some(header), files, valid_len: 0 }

@@ -137,16 +137,7 @@ impl Staging {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let len = parts.len()?;
-        if len > PARTS_BYTES_MAX {
-            return Ok(None);
-        }
-        let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
-        parts.read_exact_at(&mut bytes, 0)?;
-        let map = PartMap::decode(&bytes);
-        if !map.is_of(chunk) {
-            return Ok(None);
-        }
+        let Some(map) = read_parts(&parts)?.filter(|map| map.is_of(chunk)) else { return Ok(None) };
         parts.set_len(u64::try_from(map.valid_len()).unwrap_or_default())?;
         Ok(Some((map, parts)))
     }
@@ -318,6 +309,24 @@ impl Staging {
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// Reads a part map; one that is longer than any of ours is none.
+fn read_parts(parts: &File) -> io::Result<Option<PartMap>> {
+    let len = parts.len()?;
+    if len > PARTS_BYTES_MAX {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; usize::try_from(len).unwrap_or_default()];
+    parts.read_exact_at(&mut bytes, 0)?;
+    Ok(Some(PartMap::decode(&bytes)))
+}
+
+/// How much of what lies in a staging directory need not be fetched again, as its part map says. The lengths of the files
+/// say nothing: they have all of theirs from the start. Whether the map is right is seen when the download goes on.
+pub(crate) fn done_bytes(disk: &Disk, path: &Path) -> io::Result<u64> {
+    let map = read_parts(&disk.open_file(&path.join(layout::PARTS))?)?.unwrap_or_default();
+    Ok(map.done_bytes(|name| disk.stat(&path.join(name)).map_or(0, |stat| stat.len)))
 }
 
 /// Removes what is staged of a chunk, if anything is.

@@ -6,10 +6,12 @@ mod fixture;
 
 use std::path::Path;
 
-use data_manager::data_chunk::DataChunkRef;
+use data_manager::data_chunk::{DataChunkRef, hex_id};
 use data_manager::data_manager::{DataManagerImpl, Parts};
 use data_manager::error::ErrorKind;
-use fixture::{PATIENCE, World, id, is_whole};
+use data_manager::options::Options;
+use fixture::scripted::{Manner, Scripted};
+use fixture::{PATIENCE, World, id, is_whole, wide_id};
 
 const FILES: [(&str, u64); 2] = [("blocks.parquet", 1_000), ("logs.parquet", 2_000)];
 
@@ -152,4 +154,22 @@ fn what_is_in_the_way_and_cannot_be_moved_is_named() {
     let error = DataManagerImpl::open_with(world.options(), Parts::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Io);
     assert!(error.to_string().contains(".staging is there and is no directory"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_killed_run_had_only_taken_room_for_is_not_shown_as_done() {
+    let dir = tempfile::tempdir().expect("there is room");
+    let staged = dir.path().join(".staging").join(hex_id(&wide_id(1)));
+    std::fs::create_dir_all(&staged).expect("nothing is there");
+    let file = std::fs::File::create(staged.join("a.parquet")).expect("nothing is there");
+    file.set_len(1_000).expect("there is room");
+    let source = Scripted::new();
+    let mut options = Options::new(dir.path());
+    // Without room nothing looks into what is staged.
+    options.limits.free_bytes_min = u64::MAX;
+    let hold = source.open(options);
+    hold.download_chunk(source.chunk("host", 1, Manner::Silent)).expect("it is taken");
+    let status = hold.status(wide_id(1)).expect("it is known");
+    assert_eq!((status.bytes_done, status.bytes_total), (0, Some(1_000)));
+    hold.close_in_task().await;
 }

@@ -59,10 +59,21 @@ pub(crate) struct Entry {
     pub(crate) arrived: Duration,
     /// No try before this.
     pub(crate) not_before: Duration,
-    /// The data directory that holds its staged parts, if there are any, and how many bytes of it are staged.
-    pub(crate) staged: Option<(u16, u64)>,
+    /// Its staged parts, if there are any.
+    pub(crate) staged: Option<Staged>,
     /// Bytes in all that a try has found no room for, where the descriptor does not say how many there are.
     pub(crate) needed_bytes: Option<u64>,
+}
+
+/// Parts of a chunk that lie in staging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Staged {
+    /// The data directory that holds them.
+    pub(crate) dir: u16,
+    /// Bytes that need not be fetched again.
+    pub(crate) done_bytes: u64,
+    /// The room that its files take on the disk: they may have all of theirs from the start.
+    pub(crate) taken_bytes: u64,
 }
 
 /// What an id must keep meaning as long as anything of the chunk is here.
@@ -118,7 +129,7 @@ impl Entry {
     pub(crate) fn turn(&self, id: ChunkId) -> Turn {
         let wanted = self.wanted.as_ref();
         let bytes = wanted.and_then(Wanted::bytes).unwrap_or(UNKNOWN_BYTES);
-        let staged = self.staged.map_or(0, |(_, bytes)| bytes);
+        let staged = self.staged.map_or(0, |staged| staged.done_bytes);
         let priority = wanted.map(|wanted| wanted.priority).unwrap_or_default();
         Turn::new(priority, self.arrived, bytes.saturating_sub(staged), id)
     }

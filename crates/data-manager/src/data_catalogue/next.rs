@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::cancel::Cancel;
 use crate::data_catalogue::effects::{Action, Effects, Intent};
-use crate::data_catalogue::entry::Actual;
+use crate::data_catalogue::entry::{Actual, Staged};
 use crate::data_catalogue::goal::Goal;
 use crate::data_catalogue::state::{State, sorted};
 use crate::data_chunk::ChunkId;
@@ -101,7 +101,7 @@ impl State {
                     (action, Some(record.clone()))
                 }
                 Actual::Nothing if entry.wanted.is_none() => {
-                    (Action::Discard { task, id, dir: entry.staged.map_or(0, |(dir, _)| dir) }, None)
+                    (Action::Discard { task, id, dir: entry.staged.map_or(0, |staged| staged.dir) }, None)
                 }
                 _ => continue,
             };
@@ -144,24 +144,26 @@ impl State {
             let Some(entry) = self.entries.get_mut(&id) else { continue };
             let Some(wanted) = entry.wanted.clone() else { continue };
             let bytes = wanted.bytes().or(entry.needed_bytes).unwrap_or(FIRST_ROOM_BYTES);
-            if let Some((dir, staged_bytes)) = entry.staged
+            if let Some(Staged { dir, taken_bytes, .. }) = entry.staged
                 && self.disks.is_poisoned(dir)
             {
                 // Nothing is acknowledged there any more: it starts over elsewhere. The next start removes what stays.
-                self.disks.adjust_staged(dir, staged_bytes, 0);
+                self.disks.adjust_staged(dir, taken_bytes, 0);
                 entry.staged = None;
             }
-            let (staged_dir, staged_bytes) =
-                entry.staged.map_or((None, 0), |(dir, bytes)| (Some(dir), bytes));
+            let staged_dir = entry.staged.map(|staged| staged.dir);
+            let (done_bytes, taken_bytes) =
+                entry.staged.map_or((0, 0), |staged| (staged.done_bytes, staged.taken_bytes));
+            let more_bytes = bytes.saturating_sub(taken_bytes);
             if let Some(dir) = staged_dir
-                && self.disks.is_better_elsewhere(dir, bytes.saturating_sub(staged_bytes), bytes)
+                && self.disks.is_better_elsewhere(dir, more_bytes, bytes)
             {
                 // What is staged goes, and then it starts over where there is room.
                 entry.actual = Actual::Removing { task, record: None };
                 self.removing += 1;
                 return Some(Action::Discard { task, id, dir });
             }
-            let dir = match self.disks.choose(staged_dir, bytes.saturating_sub(staged_bytes), effects) {
+            let dir = match self.disks.choose(staged_dir, more_bytes, effects) {
                 Ok(dir) => dir,
                 Err(reason) => {
                     let error = DownloadError::new(DownloadErrorKind::NoRoom, reason);
@@ -169,11 +171,11 @@ impl State {
                     continue;
                 }
             };
-            entry.staged = Some((dir, staged_bytes));
+            entry.staged = Some(Staged { dir, done_bytes, taken_bytes });
             entry.is_refreshed = false;
             let cancel = Cancel::default();
             let progress = Arc::new(StagingProgress::default());
-            progress.set(staged_bytes, wanted.bytes());
+            progress.set(done_bytes, wanted.bytes());
             entry.actual = Actual::Staging {
                 task,
                 cancel: cancel.clone(),
@@ -181,7 +183,7 @@ impl State {
                 is_idle: false,
             };
             self.staging += 1;
-            self.disks.reserve(dir, task, bytes.saturating_sub(staged_bytes));
+            self.disks.reserve(dir, task, more_bytes);
             effects.events.push(Event::Started(id));
             return Some(Action::Download { task, wanted, dir, attempts: entry.attempts, cancel, progress });
         }
@@ -210,9 +212,8 @@ impl State {
 
     fn drop_old_leftovers(&mut self, now: Duration) {
         if now >= LEFTOVER_AGE {
-            while let Some((id, (dir, bytes))) = self.leftovers.pop_first() {
-                self.disks.adjust_staged(dir, bytes, 0);
-                self.discard_found(id, dir, now);
+            while let Some((id, staged)) = self.leftovers.pop_first() {
+                self.discard_found(id, staged, now);
             }
         }
     }

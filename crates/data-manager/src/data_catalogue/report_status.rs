@@ -138,7 +138,7 @@ fn entry_status(id: &ChunkId, entry: &Entry, now: Duration, clock: &CoarseClock)
     let (staged_bytes, total_bytes) = match &entry.actual {
         Actual::Staging { progress, .. } => (progress.done_bytes(), progress.total_bytes()),
         Actual::Retired { record, .. } => (record.bytes, Some(record.bytes)),
-        _ => (entry.staged.map_or(0, |(_, bytes)| bytes), wanted.and_then(Wanted::bytes)),
+        _ => (entry.staged.map_or(0, |staged| staged.done_bytes), wanted.and_then(Wanted::bytes)),
     };
     let (pins, state) = match &entry.actual {
         Actual::Nothing if entry.error.is_some() => (0, ChunkState::Failed),

@@ -5,7 +5,7 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use crate::data_catalogue::effects::{Effects, Intent};
-use crate::data_catalogue::entry::{Actual, Content, End, Entry};
+use crate::data_catalogue::entry::{Actual, Content, End, Entry, Staged};
 use crate::data_catalogue::state::State;
 use crate::data_chunk::ChunkId;
 use crate::download_error::{DownloadError, DownloadErrorKind};
@@ -32,8 +32,8 @@ impl State {
         let Some(entry) = self.entries.remove(&id) else { return };
         self.disks.adjust(record.dir, record.bytes, 0);
         self.counters.published += 1;
-        if let Some((dir, bytes)) = entry.staged {
-            self.disks.adjust_staged(dir, bytes, 0);
+        if let Some(staged) = entry.staged {
+            self.disks.adjust_staged(staged.dir, staged.taken_bytes, 0);
         }
         let Some(resident) = self.roster.resident(record) else { return };
         self.roster.insert(resident);
@@ -61,8 +61,8 @@ impl State {
         effects: &mut Effects,
     ) -> Result<(), String> {
         let Some(entry) = self.entries.get_mut(&id) else { return Ok(()) };
-        let staged = entry.staged.map_or(0, |(_, staged)| staged);
-        let grown = self.disks.grow(task, bytes.saturating_sub(staged), effects);
+        let taken = entry.staged.map_or(0, |staged| staged.taken_bytes);
+        let grown = self.disks.grow(task, bytes.saturating_sub(taken), effects);
         entry.needed_bytes = grown.is_err().then_some(bytes);
         grown
     }
@@ -82,9 +82,14 @@ impl State {
             return;
         }
         entry.actual = Actual::Nothing;
-        if let Some((dir, bytes)) = entry.staged {
-            self.disks.adjust_staged(dir, bytes, staged_bytes.unwrap_or(0));
-            entry.staged = staged_bytes.map(|staged_bytes| (dir, staged_bytes));
+        if let Some(before) = entry.staged {
+            entry.staged = staged_bytes.map(|done_bytes| {
+                // Files that went on keep the room that they had. Where less is done than before they began anew.
+                let kept = if done_bytes >= before.done_bytes { before.taken_bytes } else { 0 };
+                Staged { done_bytes, taken_bytes: done_bytes.max(kept), ..before }
+            });
+            let after = entry.staged.map_or(0, |staged| staged.taken_bytes);
+            self.disks.adjust_staged(before.dir, before.taken_bytes, after);
         }
         self.failed(id, error, random, now, effects);
     }
@@ -197,8 +202,8 @@ impl State {
         }
         self.counters.removed += 1;
         entry.actual = Actual::Nothing;
-        if let Some((dir, bytes)) = entry.staged.take() {
-            self.disks.adjust_staged(dir, bytes, 0);
+        if let Some(staged) = entry.staged.take() {
+            self.disks.adjust_staged(staged.dir, staged.taken_bytes, 0);
         }
         effects.events.push(Event::Removed(id));
         effects.wakes = true;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::data_catalogue::agreement::{same_bytes, same_content, same_files, says_more};
 use crate::data_catalogue::disks::Disks;
 use crate::data_catalogue::effects::{Effects, Intent};
-use crate::data_catalogue::entry::{Actual, Content, End, Entry, Wanted};
+use crate::data_catalogue::entry::{Actual, Content, End, Entry, Staged, Wanted};
 use crate::data_catalogue::goal::Goal;
 use crate::data_catalogue::leases::Leases;
 use crate::data_catalogue::queue::Queue;
@@ -30,8 +30,8 @@ pub(crate) struct State {
     pub(crate) disks: Disks,
     pub(crate) goal: Option<Goal>,
     pub(crate) leases: Leases,
-    /// Staged parts found at start that nobody has asked for yet: where, and how many bytes.
-    pub(super) leftovers: BTreeMap<ChunkId, (u16, u64)>,
+    /// Staged parts found at start that nobody has asked for yet.
+    pub(super) leftovers: BTreeMap<ChunkId, Staged>,
     /// Hidden chunks that a pin or a lease may hold, or whose intent is not on disk yet.
     pub(super) retired: HashSet<ChunkId>,
     /// Hidden chunks that may be removed now, and left-overs in staging that nobody wants. Some may have changed since.
@@ -106,9 +106,9 @@ impl State {
     }
 
     /// Staged parts found at start.
-    pub(crate) fn found_staged(&mut self, id: ChunkId, dir: u16, bytes: u64) {
-        self.leftovers.insert(id, (dir, bytes));
-        self.disks.adjust_staged(dir, 0, bytes);
+    pub(crate) fn found_staged(&mut self, id: ChunkId, staged: Staged) {
+        self.leftovers.insert(id, staged);
+        self.disks.adjust_staged(staged.dir, 0, staged.taken_bytes);
     }
 
     /// Desired becomes present, by a call that is newer than the assignment.
@@ -223,9 +223,8 @@ impl State {
             self.retire(id, End::Removed, now, effects);
             return true;
         }
-        if let Some((dir, bytes)) = self.leftovers.remove(&id) {
-            self.disks.adjust_staged(dir, bytes, 0);
-            self.discard_found(id, dir, now);
+        if let Some(staged) = self.leftovers.remove(&id) {
+            self.discard_found(id, staged, now);
             effects.wakes = true;
             return true;
         }
@@ -347,9 +346,10 @@ impl State {
         }
     }
 
-    pub(super) fn discard_found(&mut self, id: ChunkId, dir: u16, now: Duration) {
+    pub(super) fn discard_found(&mut self, id: ChunkId, staged: Staged, now: Duration) {
+        self.disks.adjust_staged(staged.dir, staged.taken_bytes, 0);
         let mut entry = Entry::new(None, Actual::Nothing, now);
-        entry.staged = Some((dir, 0));
+        entry.staged = Some(Staged { done_bytes: 0, taken_bytes: 0, ..staged });
         self.entries.insert(id, entry);
         self.removals.push_back(id);
     }

@@ -16,15 +16,16 @@ fn chunk() -> CheckedChunk {
     CheckedChunk { id: [3; 32], dataset_id: [1; 32], block_range: 0..10, files: vec![file] }
 }
 
-#[test]
-fn a_stop_does_not_wait_until_what_is_staged_was_read_and_leaves_it() {
+fn disk() -> Disk {
     let disk = SimDisk::new(1).disk();
     disk.create_dir_all(Path::new(layout::STAGING)).unwrap();
-    let chunk = chunk();
-    let open = |cancel: &Cancel| Staging::open(&disk, &chunk, (Pool::Inline, cancel)).unwrap();
-    let (staging, _) = open(&Cancel::default());
+    disk
+}
+
+/// Writes so many segments, and the lines that say so.
+fn stage(staging: &Staging, segments: u64) {
     staging.learnt(0, LEN, None).unwrap();
-    for index in 0..segment_count(LEN) {
+    for index in 0..segments {
         let len = segment_len(index, LEN);
         let bytes = vec![7; usize::try_from(len).unwrap()];
         staging.write(0, &bytes, index * (1 << 20)).unwrap();
@@ -33,6 +34,35 @@ fn a_stop_does_not_wait_until_what_is_staged_was_read_and_leaves_it() {
         staging.segment_done(0, index, len, &hasher.finish().unwrap()).unwrap();
     }
     staging.keep().unwrap();
+}
+
+#[test]
+fn what_is_staged_is_done_as_far_as_its_part_map_says_however_long_its_files_are() {
+    for (digest, segments, done) in
+        [(Some([1; 32]), 0, 0), (Some([1; 32]), 2, 2 << 20), (None, 2, 0), (None, 3, LEN)]
+    {
+        let disk = disk();
+        let mut chunk = chunk();
+        chunk.files[0].blake3 = digest;
+        let open = || Staging::open(&disk, &chunk, (Pool::Inline, &Cancel::default())).unwrap();
+        let (staging, _) = open();
+        stage(&staging, segments);
+        let path = staging.path().to_path_buf();
+        assert_eq!(disk.stat(&path.join("a.parquet")).unwrap().len, LEN);
+        assert_eq!(done_bytes(&disk, &path).unwrap(), done, "{segments} segments, digest {digest:?}");
+        assert_eq!(open().1[0].done_bytes(), done, "and no more is taken up");
+        disk.remove_file(&path.join("a.parquet")).unwrap();
+        assert_eq!(done_bytes(&disk, &path).unwrap(), 0, "of a file that is gone nothing is");
+    }
+}
+
+#[test]
+fn a_stop_does_not_wait_until_what_is_staged_was_read_and_leaves_it() {
+    let disk = disk();
+    let chunk = chunk();
+    let open = |cancel: &Cancel| Staging::open(&disk, &chunk, (Pool::Inline, cancel)).unwrap();
+    let (staging, _) = open(&Cancel::default());
+    stage(&staging, segment_count(LEN));
     drop(staging);
     let stopped = Cancel::default();
     stopped.cancel();

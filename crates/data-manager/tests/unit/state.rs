@@ -2,10 +2,12 @@
 //! here means a good chunk that is put aside because it was published between the look and the move, or one that never comes.
 //! Refuses disks and tasks: the test says what they would.
 
+use host::Clock;
 use url::Url;
 
 use super::*;
 use crate::assignment::{Dropping, Priority};
+use crate::chunk_ref::CoarseClock;
 use crate::chunk_ref::tests::places;
 use crate::data_catalogue::disks::Room;
 use crate::data_catalogue::effects::Action;
@@ -32,6 +34,11 @@ fn wanted_of(size: Option<u64>) -> Wanted {
     let mut chunk = CheckedChunk::clone(&wanted(10).chunk);
     chunk.files[0].size = size;
     Wanted { chunk: Arc::new(chunk), priority: Priority::default() }
+}
+
+/// Parts in the first directory.
+fn staged(done_bytes: u64, taken_bytes: u64) -> Staged {
+    Staged { dir: 0, done_bytes, taken_bytes }
 }
 
 /// Where the next download starts.
@@ -116,7 +123,7 @@ fn an_id_that_nobody_asked_for_is_forgotten_after_the_look() {
 #[test]
 fn what_is_staged_where_there_is_no_room_any_more_starts_over_where_there_is() {
     let mut state = state_with(&[50, 100]);
-    state.found_staged(ID, 0, 20);
+    state.found_staged(ID, staged(20, 20));
     state.want(wanted_of(Some(90)), NOW, &mut Effects::default()).unwrap();
     let Some(Action::Discard { task, id: ID, dir: 0 }) = state.next_action(NOW, &mut Effects::default())
     else {
@@ -130,11 +137,29 @@ fn what_is_staged_where_there_is_no_room_any_more_starts_over_where_there_is() {
 fn what_is_staged_stays_where_its_rest_has_room_and_where_no_directory_has() {
     for (free_bytes, dir) in [(&[70, 1_000][..], Some(0)), (&[69, 89], None), (&[69], None)] {
         let mut state = state_with(free_bytes);
-        state.found_staged(ID, 0, 20);
+        state.found_staged(ID, staged(20, 20));
         state.want(wanted_of(Some(90)), NOW, &mut Effects::default()).unwrap();
         assert_eq!(download_dir(&mut state).map(|(_, dir)| dir), dir, "{free_bytes:?}");
         assert!(state.entries[&ID].staged.is_some(), "{free_bytes:?}");
     }
+}
+
+#[test]
+fn what_is_staged_counts_as_done_by_its_parts_and_takes_room_by_its_files() {
+    let mut state = state_with(&[5]);
+    state.found_staged(ID, staged(20, 90));
+    state.want(wanted_of(Some(90)), NOW, &mut Effects::default()).unwrap();
+    let status = state.status(NOW, &CoarseClock::new(Clock::system()), &ID).unwrap();
+    assert_eq!(status.bytes_done, 20);
+    let Some(Action::Download { task, progress, .. }) = state.next_action(NOW, &mut Effects::default())
+    else {
+        panic!("its files have the room that they need");
+    };
+    assert_eq!((progress.done_bytes(), progress.total_bytes()), (20, Some(90)));
+    let error = DownloadError::cancelled();
+    state.not_published((ID, task), Some(30), (error, 0), NOW, &mut Effects::default());
+    assert_eq!(state.disks.statuses()[0].staged_bytes, 90);
+    assert!(starts_download(&mut state), "and have it still");
 }
 
 #[test]
