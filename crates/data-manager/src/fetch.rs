@@ -271,7 +271,12 @@ async fn ask_beside(job: &Job, file: usize, silent: &FetchRequest) -> Option<Bes
     let url = job.url_beside(file, &silent.url).ok()?;
     let source = job.shared.sources.get(&url).ok()?;
     let total = job.plan(file, |plan| plan.total()).ok()?;
-    let bytes = silent.range.as_ref().map_or(total.unwrap_or_default(), |range| range.end - range.start);
+    let bytes = match (&silent.range, total) {
+        (Some(range), Some(total)) => total.min(range.end).saturating_sub(range.start),
+        (None, Some(total)) => total,
+        // More is asked for than most objects have.
+        (_, None) => SEGMENT_BYTES,
+    };
     let is_same = source_of(&url) == source_of(&silent.url);
     let mut lane = job.shared.lanes.try_enter(&source_of(&url), bytes, is_same)?;
     // From the start it keeps nobody from starting.

@@ -17,8 +17,10 @@ use crate::status::SourceStatus;
 use crate::usual::{FULL_LOAD, Usual};
 use crate::window::Window;
 
+mod hedges;
 mod lane;
 
+use hedges::{Hedge, Hedges};
 pub(crate) use lane::Lane;
 
 /// A request that has been silent for this long no longer keeps others from starting, until it has bytes.
@@ -39,9 +41,6 @@ const FIRST_BYTE_MAX: Duration = Duration::from_mins(1);
 
 /// Of all requests, this part at most may be silent ones of chunks that have failed before.
 const RETRY_PART: u32 = 4;
-
-/// What may be asked for a second time while the first request is silent, in percent of all bytes that came in.
-const HEDGE_PERCENT: u64 = 3;
 
 /// Sources that are remembered; healthy ones that nobody asks are forgotten beyond that.
 const SOURCES_MAX: usize = 1_024;
@@ -82,9 +81,7 @@ struct Inner {
     /// With so many sources those that are healthy are forgotten.
     sources_sweep_at: usize,
     fetched_bytes: u64,
-    /// Requests beside silent ones to the same source: how many are out, and for how much they ever asked.
-    hedges: u32,
-    hedged_bytes: u64,
+    hedges: Hedges,
 }
 
 #[derive(Debug)]
@@ -145,8 +142,7 @@ impl Lanes {
             sources: HashMap::new(),
             sources_sweep_at: SOURCES_MAX,
             fetched_bytes: 0,
-            hedges: 0,
-            hedged_bytes: 0,
+            hedges: Hedges::default(),
         };
         Lanes { shared: Arc::new(Shared { clock, inner: Mutex::new(inner) }) }
     }
@@ -180,8 +176,8 @@ impl Lanes {
     }
 
     /// A lane to `source` for a request for `bytes` beside one that is silent: only where there is room that nobody else wants,
-    /// and never to a source that is late with most of its answers, which more requests would not make faster. Where it is
-    /// the same source again, there is a budget as well.
+    /// never to a source that is late with most of its answers, which more requests would not make faster, and only out of the
+    /// budget of all such requests.
     pub(crate) fn try_enter(&self, source: &str, bytes: u64, is_same: bool) -> Option<Lane> {
         let now = self.shared.clock.monotonic();
         let mut inner = self.shared.lock();
@@ -194,15 +190,13 @@ impl Lanes {
         if inner.is_source_full(source) || inner.source(source, now).health.may_start(now) != Verdict::Yes {
             return None;
         }
-        if is_same && !inner.may_hedge(source) {
+        let hedge = Hedge { bytes, is_same };
+        if (is_same && inner.is_late(source)) || !inner.hedges.may_open(hedge, inner.fetched_bytes) {
             return None;
         }
         let mut lane = inner.open_lane((source, bytes), now, &self.shared);
-        if is_same {
-            lane.is_hedge = true;
-            inner.hedges += 1;
-            inner.hedged_bytes = inner.hedged_bytes.saturating_add(bytes);
-        }
+        lane.hedge = Some(hedge);
+        inner.hedges.open(hedge);
         Some(lane)
     }
 
@@ -407,11 +401,9 @@ impl Inner {
         })
     }
 
-    /// Whether a silent request may be made a second time to the same source.
-    fn may_hedge(&self, source: &str) -> bool {
-        let is_late = self.sources.get(source).is_some_and(|state| state.open > 1 && state.is_late());
-        let is_paid = self.hedged_bytes <= self.fetched_bytes.saturating_mul(HEDGE_PERCENT) / 100;
-        !is_late && (self.hedges == 0 || is_paid)
+    /// Whether a source is late with most of several requests.
+    fn is_late(&self, source: &str) -> bool {
+        self.sources.get(source).is_some_and(|state| state.open > 1 && state.is_late())
     }
 
     fn source(&mut self, source: &str, now: Duration) -> &mut SourceState {
@@ -451,7 +443,7 @@ impl Inner {
             load,
             is_counted: true,
             is_answered: false,
-            is_hedge: false,
+            hedge: None,
             is_reported: false,
             told: Arc::default(),
         }

@@ -239,6 +239,35 @@ async fn a_part_of_an_object_of_unknown_length_is_not_taken_for_the_whole() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_mirror_that_is_silent_again_and_again_is_asked_beside_for_three_percent_and_a_run() {
+    const LEN: usize = 512 << 10;
+    let dir = tempfile::tempdir().unwrap();
+    let source = Scripted::new();
+    let mut options = options(&dir);
+    options.mirrors =
+        vec![Mirror { prefix: "sim://host/".to_string(), others: vec!["sim://mirror/".to_string()] }];
+    let hold = source.open(options);
+    let mut watch = hold.watch();
+    for round in 0..60 {
+        for number in [2 * round, 2 * round + 1] {
+            let mut chunk = source.chunk("host", number, Manner::Good);
+            let url = format!("sim://host/{number}");
+            source.put(&url, &vec![7; LEN], Some("\"v1\""), Manner::Late(seconds(8)));
+            source.put(&format!("sim://mirror/{number}"), &vec![7; LEN], Some("\"v1\""), Manner::Silent);
+            chunk.files = HashMap::from([("a.parquet".to_string(), format!("{url}#size={LEN}"))]);
+            hold.download_chunk(chunk).unwrap();
+        }
+        ready(&mut watch, [2 * round, 2 * round + 1].map(wide_id)).await;
+    }
+    let asks = source.asks();
+    let beside = asks.iter().filter(|ask| ask.url.starts_with("sim://mirror/")).count();
+    let (beside, loaded) = (beside * LEN, 120 * LEN);
+    assert!(beside > 8 << 20, "it is asked as long as that is paid for: {beside}");
+    assert!(beside <= loaded * 3 / 100 + (16 << 20), "{beside} bytes of {loaded} were asked for twice");
+    hold.close_in_task().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_silent_source_is_left_for_its_mirror_and_then_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let source = Scripted::new();

@@ -7,11 +7,11 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use super::Shared;
+use super::hedges::Hedge;
 use crate::data_source::{SourceError, SourceErrorKind};
 
 /// The right to have one request open to one source. Dropping it gives it to the next in turn.
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "facts about one request, none of which excludes another")]
 pub(crate) struct Lane {
     pub(super) shared: Arc<Shared>,
     pub(super) source: String,
@@ -22,7 +22,8 @@ pub(crate) struct Lane {
     pub(super) load: u32,
     pub(super) is_counted: bool,
     pub(super) is_answered: bool,
-    pub(super) is_hedge: bool,
+    /// What it costs while it is only beside another one.
+    pub(super) hedge: Option<Hedge>,
     pub(super) is_reported: bool,
     /// Told when this request is to give way.
     pub(super) told: Arc<Notify>,
@@ -98,8 +99,8 @@ impl Lane {
 
     /// It goes on in the place of the request that it was made beside.
     pub(crate) fn takes_over(&mut self) {
-        if std::mem::take(&mut self.is_hedge) {
-            self.shared.lock().hedges -= 1;
+        if let Some(hedge) = self.hedge.take() {
+            self.shared.lock().hedges.took_over(hedge);
         }
     }
 
@@ -161,7 +162,9 @@ impl Drop for Lane {
             inner.moving -= u32::from(self.is_answered);
             inner.window.on_end();
         }
-        inner.hedges -= u32::from(self.is_hedge);
+        if let Some(hedge) = self.hedge {
+            inner.hedges.close(hedge);
+        }
         inner.forget_silent(self.number);
         if let Some(state) = inner.sources.get_mut(&self.source) {
             state.open -= 1;

@@ -31,13 +31,36 @@ async fn a_second_hedge_is_made_only_out_of_three_percent_of_what_came_in() {
     let (lanes, _clock) = lanes(64);
     let first = lanes.try_enter(SOURCE, 1_000, true).expect("one is free");
     assert!(lanes.try_enter(SOURCE, 1_000, true).is_none());
-    assert!(lanes.try_enter("http://mirror:80", 1_000, false).is_some(), "another source is no hedge");
     first.received(33_000);
     assert!(lanes.try_enter(SOURCE, 1_000, true).is_none());
     first.received(1_000);
     assert!(lanes.try_enter(SOURCE, 1_000, true).is_some());
     drop(first);
     assert!(lanes.try_enter(SOURCE, 1_000, true).is_some(), "one is free again");
+    assert!(lanes.try_enter("http://mirror:80", 1_000, false).is_some(), "another source is lent for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hedges_that_were_not_needed_cost_three_percent_and_what_is_lent_wherever_they_went() {
+    let (lanes, _clock) = lanes(64);
+    let loaded = enter(&lanes, 0, false).await.unwrap();
+    let mirror = ("http://mirror:80", false);
+    let asks =
+        [(mirror, true, 1_000), ((SOURCE, true), true, 16), (mirror, false, 0), ((SOURCE, true), false, 0)];
+    for ((source, is_same), is_needed, expected) in asks {
+        let hedge = || lanes.try_enter(source, MIB, is_same);
+        let answered = |mut lane: Lane| {
+            if is_needed {
+                lane.takes_over();
+            }
+        };
+        let count = std::iter::from_fn(hedge).map(answered).take(1_000).count();
+        assert_eq!(count, expected, "to {source}, needed: {is_needed}");
+    }
+    assert!(lanes.try_enter("http://third:80", MIB, false).is_none(), "nothing is left for anybody");
+    loaded.received(100 * MIB);
+    let lent = std::iter::from_fn(|| lanes.try_enter("http://third:80", MIB, false)).map(drop).count();
+    assert_eq!(lent, 3);
 }
 
 #[tokio::test(start_paused = true)]
