@@ -1,6 +1,7 @@
 //! `CatalogueFile`: the compact index of one data directory, read at start and kept up to date.
 //! Refuses to know more than its two files say: a promise in it is believed only where the directory keeps it.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use crate::index_journal::{
 use crate::layout;
 use crate::record::Record;
 use crate::scan;
+use crate::surviving_journals;
 
 /// A snapshot is read whole; one of 64 million chunks has 4 GiB.
 const FILE_BYTES_MAX: u64 = 4 << 30;
@@ -65,6 +67,8 @@ pub(crate) struct Contents {
     pub(crate) promised: Vec<Record>,
     /// Chunks that were to be removed.
     pub(crate) unwanted: Vec<Record>,
+    /// The same of chunks that the index says nothing else of, as it is damaged.
+    pub(crate) deleted: HashSet<ChunkId>,
     /// Why the index cannot be believed, if so: the directories have to be looked at.
     pub(crate) doubt: Option<String>,
     journal_valid_len: u64,
@@ -138,18 +142,17 @@ fn record_of(entry: &IndexEntry<'_>, names: Arc<str>, foreign_path: Option<Arc<P
 
 /// Reads the index of a data directory. The chunks' places are those of `places`.
 pub(crate) fn read(disk: &Disk, dir: u16, places: &mut Places) -> io::Result<Contents> {
-    let doubtful = |doubt: String| Contents { doubt: Some(doubt), ..Contents::default() };
     let snapshot = match read_or_doubt(disk, &snapshot_path())? {
         Ok(Some(snapshot)) => snapshot,
-        Ok(None) => return Ok(doubtful("there is no snapshot".to_string())),
-        Err(reason) => return Ok(doubtful(format!("the snapshot cannot be read: {reason}"))),
+        Ok(None) => return without_snapshot(disk, "there is no snapshot".to_string()),
+        Err(reason) => return without_snapshot(disk, format!("the snapshot cannot be read: {reason}")),
     };
     let mut contents = match IndexSnapshot::decode(&snapshot) {
         Ok(snapshot) if snapshot.generation() > GENERATION_MAX => {
-            doubtful("the snapshot has a number that none has".to_string())
+            return without_snapshot(disk, "the snapshot has a number that none has".to_string());
         }
         Ok(snapshot) => read_snapshot(&snapshot, dir, places),
-        Err(reason) => doubtful(format!("the snapshot: {reason}")),
+        Err(reason) => return without_snapshot(disk, format!("the snapshot: {reason}")),
     };
     drop(snapshot);
     match read_or_doubt(disk, &journal_path(contents.generation))? {
@@ -159,6 +162,24 @@ pub(crate) fn read(disk: &Disk, dir: u16, places: &mut Places) -> io::Result<Con
         Err(reason) => contents.doubt = Some(format!("the journal cannot be read: {reason}")),
     }
     Ok(contents)
+}
+
+/// Without a snapshot nobody knows which journal belongs to it; what was to be removed can be told all the same.
+fn without_snapshot(disk: &Disk, doubt: String) -> io::Result<Contents> {
+    let mut journals = Vec::new();
+    for entry in disk.list(Path::new(layout::CATALOGUE))? {
+        let Some(generation) = generation_of(&entry.name) else { continue };
+        if let Ok(Some(journal)) = read_or_doubt(disk, &journal_path(generation))?
+            && journal_generation(&journal) == Some(generation)
+        {
+            journals.push((generation, journal));
+        }
+    }
+    Ok(Contents {
+        deleted: surviving_journals::deletions(journals),
+        doubt: Some(doubt),
+        ..Contents::default()
+    })
 }
 
 fn read_snapshot(snapshot: &IndexSnapshot<'_>, dir: u16, places: &mut Places) -> Contents {
@@ -235,6 +256,10 @@ fn read_journal(journal: &[u8], dir: u16, contents: &mut Contents) {
     }
     if fates.is_empty() {
         return;
+    }
+    if contents.doubt.is_some() {
+        let deleted = fates.iter().filter(|(_, fate)| **fate == Fate::Unwanted(None));
+        contents.deleted.extend(deleted.map(|(id, _)| *id));
     }
     let unwanted = &mut contents.unwanted;
     contents.ready.retain(|resident| {

@@ -125,6 +125,7 @@ mod snapshot;
 mod staging;
 mod staging_progress;
 mod summed_json;
+mod surviving_journals;
 mod sync;
 mod tasks_manager;
 mod usual;

@@ -95,7 +95,7 @@ impl LocalDataSource {
         let kept = self.make_durable(kept)?;
         found.ready.extend(kept.iter().filter_map(|record| places.resident(record)));
         if let Some(doubt) = &contents.doubt {
-            self.scan_into(&mut found, places)?;
+            self.scan_into(&mut found, &contents.deleted, places)?;
             // A directory that is new has no catalogue either, and that is nothing to talk about.
             if !found.ready.is_empty() {
                 tracing::warn!(data_dir = %self.disk.root().display(), %doubt, "the catalogue was made anew from the directories");
@@ -125,7 +125,12 @@ impl LocalDataSource {
     }
 
     /// Adds what lies in the directories and is not known from the index.
-    fn scan_into(&self, found: &mut Found, places: &mut Places) -> io::Result<()> {
+    fn scan_into(
+        &self,
+        found: &mut Found,
+        deleted: &HashSet<ChunkId>,
+        places: &mut Places,
+    ) -> io::Result<()> {
         let ready = found.ready.iter().map(|resident| *resident.id());
         let known: HashSet<ChunkId> = ready.chain(found.unwanted.iter().map(|record| record.id)).collect();
         let ready = found.ready.iter().map(|resident| resident.sequence());
@@ -138,7 +143,11 @@ impl LocalDataSource {
             {
                 sequence += 1;
                 record.sequence = sequence;
-                found.ready.extend(places.resident(&record));
+                if deleted.contains(&record.id) {
+                    found.unwanted.push(record);
+                } else {
+                    found.ready.extend(places.resident(&record));
+                }
             }
         }
         Ok(())

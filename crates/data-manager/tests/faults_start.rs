@@ -102,6 +102,56 @@ fn anything_in_the_place_of_the_index_is_moved_aside_and_the_directories_are_loo
     }
 }
 
+/// Something that loses the snapshot's records, or all of it.
+type Loss = fn(&Path);
+
+const LOSSES: [(&str, Loss); 3] = [
+    ("it is gone", |path| std::fs::remove_file(path).expect("it is there")),
+    ("its head is damaged", |path| flip(path, |_| 9)),
+    ("its last record is damaged", |path| flip(path, |len| len - 9)),
+];
+
+fn flip(path: &Path, place: impl Fn(usize) -> usize) {
+    let mut bytes = std::fs::read(path).expect("it is there");
+    let place = place(bytes.len());
+    *bytes.get_mut(place).expect("it is longer") ^= 1;
+    std::fs::write(path, bytes).expect("there is room");
+}
+
+#[test]
+fn a_deletion_that_was_noted_outlives_the_loss_of_the_snapshot() {
+    for (what, lose) in LOSSES {
+        // Noted in the journal that follows the snapshot, or in the one that a closed hold begins.
+        for is_killed in [true, false] {
+            let world = two_chunks();
+            let (root, copy) = (world.path().join("hold"), world.path().join("copy"));
+            let hold = world.open();
+            let pin = hold.get_chunk(id(1)).expect("it is here");
+            hold.delete_chunk(id(1));
+            if is_killed {
+                // A deletion is noted before what is asked for behind it is promised.
+                get(&world, &hold, 3);
+                let copied = std::process::Command::new("cp").arg("-r").args([&root, &copy]).status();
+                assert!(copied.is_ok_and(|status| status.success()));
+                hold.close();
+                std::fs::remove_dir_all(&root).expect("nobody has it");
+                std::fs::rename(&copy, &root).expect("it is on the same disk");
+            } else {
+                hold.close();
+            }
+            assert!(pin.path().join("blocks.parquet").exists(), "{what}: the directory is still there");
+            lose(&root.join(".catalogue/snapshot"));
+            let hold = world.open();
+            assert!(hold.get_chunk(id(1)).is_none(), "{what}, killed: {is_killed}");
+            assert!(hold.get_chunk(id(2)).is_some(), "{what}, killed: {is_killed}");
+            hold.wait_gone(id(1), PATIENCE).expect("it goes");
+            assert!(!pin.path().exists(), "{what}, killed: {is_killed}");
+            hold.close();
+            assert!(world.open().get_chunk(id(1)).is_none(), "{what}, killed: {is_killed}");
+        }
+    }
+}
+
 #[test]
 fn what_is_named_as_a_journal_and_is_none_stops_no_start_and_no_end() {
     for (what, plant) in PLANTS {
