@@ -156,7 +156,7 @@ pub struct Validator(pub String);
 pub struct Listed {
     /// The object's URL.
     pub url: Url,
-    /// Its path below the listed URL, with `/` between parts.
+    /// Its path below the listed URL, with `/` between parts. What is not UTF-8 in it is replaced (U+FFFD).
     pub path: String,
     /// Its length in bytes, if the listing says it.
     pub size: Option<u64>,

@@ -117,3 +117,23 @@ async fn a_listing_names_the_files_below_and_follows_no_symlink() {
         ]
     );
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn names_that_are_no_text_are_listed_with_what_is_none_replaced() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let dir = tempfile::tempdir().expect("a directory");
+    let below = dir.path().join(OsStr::from_bytes(b"d\xff"));
+    fs::create_dir(&below).expect("a directory");
+    fs::write(below.join(OsStr::from_bytes(b"a\xfe")), "12").expect("a file");
+    fs::write(dir.path().join("b"), "1").expect("a file");
+    let url = Url::from_directory_path(dir.path()).expect("an absolute path");
+    let mut found = FileSource.list(url.clone()).await.expect("a listing");
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    assert_eq!(found.iter().map(|file| &*file.path).collect::<Vec<_>>(), ["b", "d\u{fffd}/a\u{fffd}"]);
+    assert_eq!(found[1].url, url.join("d%FF/a%FE").expect("a URL"), "byte for byte");
+    let request = FetchRequest { url: found[1].url.clone(), range: None, validator: None };
+    let response = FileSource.fetch(request).await.expect("an answer");
+    assert_eq!(bytes(response).await.expect("a body"), b"12");
+}

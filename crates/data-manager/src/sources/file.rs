@@ -196,11 +196,9 @@ fn list(root: &Url) -> SourceResult<Vec<Listed>> {
             }
             // Symlinks are neither: they could leave the directory, or lead back into it.
             let metadata = entry.metadata().map_err(|error| failure("listing", &error))?;
+            // One name that is no text does not keep the others from being listed. Its URL names it byte for byte.
             let name = entry.file_name();
-            let Some(name) = name.to_str() else {
-                let what = format!("the name of {} is not UTF-8", entry.path().display());
-                return Err(SourceError::new(SourceErrorKind::Permanent, what));
-            };
+            let name = name.to_string_lossy();
             if metadata.is_dir() {
                 unread.push((entry.path(), format!("{prefix}{name}/"), depth + 1));
             } else if metadata.is_file() {

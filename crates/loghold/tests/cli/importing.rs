@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::program::{Program, Run, Served};
+use crate::program::{Program, Run, Served, rename};
 
 const FIRST: &str = "0002720101/0004031655-0004045270-8304ceb8";
 const SECOND: &str = "0002720101/0004045271-0004057097-afd61176";
@@ -30,6 +30,24 @@ fn a_directory_in_sqds_layout_is_imported_and_got() {
     let get = program.run_with(&["chunk", "get", "-", "--allow-files"], &run.stdout);
     assert_eq!(get.code, 0, "{get:?}");
     assert_eq!(program.run(&["chunk", "find", "s3://moonbeam", "4057097"]).code, 0);
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_name_that_is_no_text_is_left_out_and_told() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let program = Program::new();
+    program.write(&format!("bucket/{FIRST}/blocks.parquet"), "blocks");
+    let strange = OsStr::from_bytes(b"log\xff.parquet");
+    rename(&program.write("logs", "logs"), &program.path("bucket").join(FIRST).join(strange));
+    let run = program.run(&["chunk", "import", "bucket", "--dataset", "s3://moonbeam"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let told = format!("left out as no file of a chunk: 1 object, such as {FIRST}/log\u{fffd}.parquet");
+    assert!(run.stderr.contains(&told), "{}", run.stderr);
+    let descriptors = lines(&run);
+    assert_eq!(descriptors.len(), 1);
+    assert_eq!(descriptors[0]["files"].as_object().unwrap().len(), 1);
 }
 
 #[test]
