@@ -54,7 +54,7 @@ impl LocalDataSource {
         places: &mut Places,
     ) -> Result<(LocalDataSource, CatalogueFile, Found)> {
         let shown = disk.root().display().to_string();
-        let lock = disk.lock(Path::new(layout::LOCK)).map_err(|error| lock_error(&shown, error))?;
+        let lock = disk.lock(Path::new(layout::LOCK)).map_err(|error| lock_error(&disk, &shown, error))?;
         let failed = |error| Error::io(format!("opening the data directory {shown}"), error);
         for name in [layout::STAGING, layout::TRASH, layout::QUARANTINE, layout::CATALOGUE, layout::LEASES] {
             make_own_dir(&disk, Path::new(name)).map_err(failed)?;
@@ -384,7 +384,7 @@ pub(crate) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), NotFound | NotADirectory | InvalidInput)
 }
 
-fn lock_error(shown: &str, error: LockError) -> Error {
+fn lock_error(disk: &Disk, shown: &str, error: LockError) -> Error {
     match error {
         LockError::Held { pid } if pid == Some(std::process::id()) => {
             let pid = std::process::id();
@@ -397,6 +397,17 @@ fn lock_error(shown: &str, error: LockError) -> Error {
                 "the data directory {shown} is in use by {owner}: stop it, or choose another directory"
             );
             Error::new(ErrorKind::Locked, message)
+        }
+        // It is not moved aside as other junk is: of two starts, the second could move the lock that the first has made since.
+        LockError::Io(error)
+            if disk.stat(Path::new(layout::LOCK)).is_ok_and(|stat| stat.kind != Kind::File) =>
+        {
+            let lock = layout::LOCK;
+            let what = format!(
+                "{shown}/{lock} is there and is no regular file, so that the data directory cannot be locked: no hold has \
+                 made it; see what it is, and move it away"
+            );
+            Error::io(what, error)
         }
         LockError::Io(error) => Error::io(format!("locking the data directory {shown}"), error),
     }

@@ -206,6 +206,24 @@ fn what_is_in_the_way_and_cannot_be_moved_is_named() {
     assert!(error.to_string().contains(".staging is there and is no directory"), "{error}");
 }
 
+#[test]
+fn what_stands_in_the_place_of_the_lock_is_named_and_left_there() {
+    let dangling: Plant = |path| std::os::unix::fs::symlink("nowhere", path).expect("nothing is there");
+    for (what, plant) in PLANTS.into_iter().take(4).chain([("a dangling link", dangling)]) {
+        let world = two_chunks();
+        let lock = world.path().join("hold/LOCK");
+        std::fs::remove_file(&lock).unwrap();
+        plant(&lock);
+        let error = DataManagerImpl::open_with(world.options(), Parts::default()).expect_err(what);
+        assert_eq!(error.kind(), ErrorKind::Io, "{what}");
+        let message = error.to_string();
+        assert!(message.contains("hold/LOCK is there and is no regular file"), "{what}: {message}");
+        assert!(message.contains("move it away"), "{what}: {message}");
+        std::fs::rename(&lock, world.path().join("away")).expect("it was left there");
+        expect_both(&world, what);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_killed_run_had_only_taken_room_for_is_not_shown_as_done() {
     let dir = tempfile::tempdir().expect("there is room");
