@@ -30,7 +30,10 @@ pub(crate) async fn download(job: &Arc<Job>, cancel: &Cancel) -> Result<(), Down
     let mut runs = JoinSet::new();
     let result = tokio::select! {
         biased;
-        () = cancel.cancelled() => Err(DownloadError::cancelled()),
+        () = cancel.cancelled() => {
+            job.stopped.cancel();
+            Err(DownloadError::cancelled())
+        }
         result = fetch_all(job, &mut runs) => result,
     };
     // Waits until no run writes any more: what is staged may be continued or removed after this.

@@ -55,6 +55,8 @@ pub(crate) struct Job {
     pub(crate) file_bytes_max: u64,
     /// Thrown when the try has failed: requests that move bytes end at their next segment, and no other starts.
     pub(crate) ending: Cancel,
+    /// Thrown when the download is stopped from outside: what only reads again what is here ends at its next segment.
+    pub(crate) stopped: Cancel,
     /// Told when a run was cut, so that another may be claimed.
     pub(crate) more: Notify,
     /// When the try began. Its requests are as urgent as if all had been asked for then, so that what is left of a chunk does
@@ -115,6 +117,7 @@ impl Job {
             staging,
             file_bytes_max,
             ending: Cancel::default(),
+            stopped: Cancel::default(),
             more: Notify::new(),
             began,
             plans: Mutex::new(plans),

@@ -6,7 +6,7 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use crate::data_source::{FetchResponse, SourceError, SourceErrorKind, redacted};
-use crate::digest::{SEGMENT_BYTES, SegmentHasher, segment_count, segment_len};
+use crate::digest::{SEGMENT_BYTES, SegmentHasher, segment_len};
 use crate::download_error::{DownloadError, DownloadErrorKind};
 use crate::job::Job;
 use crate::plan::FilePlan;
@@ -324,10 +324,9 @@ impl Pour {
         learnt.map_err(|mismatch| transient(format!("{}: {}", self.source(job), mismatch.0)))?;
         job.shared.pool.blocking(|| {
             job.staging.learnt(self.file, total, None).map_err(|error| disk_error(&error))?;
-            for index in 0..segment_count(total) {
-                let value =
-                    job.staging.hash_segment(self.file, index, total).map_err(|error| disk_error(&error))?;
-                let value = value.ok_or_else(|| transient(format!("{}: bad segment", self.source(job))))?;
+            let values = job.staging.hash_all(self.file, total, &job.stopped);
+            let values = values.map_err(|error| disk_error(&error))?.ok_or_else(DownloadError::cancelled)?;
+            for (index, value) in (0..).zip(values) {
                 let segment_bytes = segment_len(index, total);
                 job.staging
                     .segment_done(self.file, index, segment_bytes, &value)

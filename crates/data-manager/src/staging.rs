@@ -271,6 +271,24 @@ impl Staging {
         Ok(hasher.finish())
     }
 
+    /// What stands for each segment of a file as it is on disk; `None` when `stop` is thrown before all of it was read.
+    pub(crate) fn hash_all(
+        &self,
+        file: usize,
+        total: u64,
+        stop: &Cancel,
+    ) -> io::Result<Option<Vec<ChainingValue>>> {
+        let mut values = Vec::new();
+        for index in 0..segment_count(total) {
+            if stop.is_cancelled() {
+                return Ok(None);
+            }
+            let value = self.hash_segment(file, index, total)?;
+            values.push(value.ok_or(io::ErrorKind::UnexpectedEof)?);
+        }
+        Ok(Some(values))
+    }
+
     /// Gives the bytes of a part of a file, in order and in pieces.
     pub(crate) fn read(
         &self,

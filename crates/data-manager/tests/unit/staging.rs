@@ -69,3 +69,16 @@ fn a_stop_does_not_wait_until_what_is_staged_was_read_and_leaves_it() {
     assert_eq!(open(&stopped).1[0].done_bytes(), 0, "nothing is read any more");
     assert_eq!(open(&Cancel::default()).1[0].done_bytes(), LEN, "the next try finds all of it");
 }
+
+#[test]
+fn a_stop_does_not_wait_until_a_body_of_unknown_length_was_read_again() {
+    let disk = disk();
+    let (staging, _) = Staging::open(&disk, &chunk(), (Pool::Inline, &Cancel::default())).unwrap();
+    stage(&staging, segment_count(LEN));
+    let stop = Cancel::default();
+    let values = staging.hash_all(0, LEN, &stop).unwrap().expect("nobody stops it");
+    assert_eq!(u64::try_from(values.len()), Ok(segment_count(LEN)));
+    assert_eq!(Some(values[1]), staging.hash_segment(0, 1, LEN).unwrap());
+    stop.cancel();
+    assert_eq!(staging.hash_all(0, LEN, &stop).unwrap(), None);
+}
