@@ -145,9 +145,10 @@ class Hold:
         assert code is None or run.code == code, f"expected exit {code}:\n{run}"
         return run
 
-    def start(self, *words):
+    def start(self, *words, before=()):
+        """Runs beside the test; `before` wraps the program."""
         process = subprocess.Popen(
-            self._command(words),
+            [*before, *self._command(words)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

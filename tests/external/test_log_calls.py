@@ -4,8 +4,6 @@ Refuses to expect a certain outcome of a call: what was printed is there, nothin
 """
 
 import os
-import pathlib
-import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +12,7 @@ import pytest
 
 from hold import number_of
 from log_program import LogProgram, check_prefix, ids_in
+from system_calls import begun, begun_by_all
 
 # So many failures of each kind are tried; a session has some hundreds.
 CASES = number_of("LOGHOLD_CALL_FAULTS", 25)
@@ -23,17 +22,6 @@ FORMATS = {
     "format-2": ["--max-size-data-file", "16384"],
 }
 RECORDS = [b"record %d " % number + b"x" * 1500 for number in range(24)]
-
-
-def begun(trace, call):
-    """How often a call was begun by the thread that made the most of them: faults are counted for each thread by itself."""
-    threads = re.findall(rf"^(\d+) +{call}\(", trace, re.MULTILINE)
-    return max((threads.count(thread) for thread in set(threads)), default=0)
-
-
-def begun_by_all(trace, call):
-    """How often a call was begun, by all threads together."""
-    return len(re.findall(rf"^\d+ +{call}\(", trace, re.MULTILINE))
 
 
 def append_one_by_one(log, before):

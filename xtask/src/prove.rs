@@ -114,6 +114,12 @@ const PARTS: &[Part] = &[
         variables: &[("LOGHOLD_KILLS", "300")],
     },
     Part {
+        // All calls of `chunk get` and of `chunk rm`, about 1,040.
+        name: "kills at calls of chunks",
+        tests: Tests::External("test_chunk_calls.py"),
+        variables: &[("LOGHOLD_CHUNK_CALLS", "100000")],
+    },
+    Part {
         // x 8: 304 cuts.
         name: "power cuts of downloads",
         tests: Tests::Mounting("test_power_cut.py"),
