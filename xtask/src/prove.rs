@@ -21,8 +21,8 @@ pub(crate) struct Part {
 /// How tests are run.
 #[derive(Debug, PartialEq, Eq)]
 enum Tests {
-    /// Tests of the log, by cargo with these arguments.
-    Cargo(&'static [&'static str]),
+    /// Tests of a package, by cargo with these arguments.
+    Cargo(&'static str, &'static [&'static str]),
     /// External tests: a file, and perhaps `::` and a test in it.
     External(&'static str),
     /// External tests that mount file systems, which only root may.
@@ -34,33 +34,33 @@ enum Tests {
 const PARTS: &[Part] = &[
     Part {
         name: "crashes",
-        tests: Tests::Cargo(&["--test", "proof", "crashes::"]),
+        tests: Tests::Cargo("rtrans", &["--test", "proof", "crashes::"]),
         variables: &[("LOGHOLD_SEEDS", "512")],
     },
     Part {
         name: "faults in recoveries",
-        tests: Tests::Cargo(&["--test", "proof", "of_a_recovery"]),
+        tests: Tests::Cargo("rtrans", &["--test", "proof", "of_a_recovery"]),
         variables: &[("LOGHOLD_CUT_STRIDE", "7")],
     },
     Part {
         // About three minutes for each of these on two cores.
         name: "random calls",
-        tests: Tests::Cargo(&["--test", "proof", "model::"]),
+        tests: Tests::Cargo("rtrans", &["--test", "proof", "model::"]),
         variables: &[("LOGHOLD_STEPS", "4000000")],
     },
     Part {
         name: "every bit",
-        tests: Tests::Cargo(&["--test", "proof", "damage::"]),
+        tests: Tests::Cargo("rtrans", &["--test", "proof", "damage::"]),
         variables: &[("LOGHOLD_FLIP_STRIDE", "1")],
     },
     Part {
         name: "threads",
-        tests: Tests::Cargo(&["--test", "proof", "race::"]),
+        tests: Tests::Cargo("rtrans", &["--test", "proof", "race::"]),
         variables: &[("LOGHOLD_SEEDS", "200")],
     },
     Part {
         name: "hostile files",
-        tests: Tests::Cargo(&["--test", "hostile"]),
+        tests: Tests::Cargo("rtrans", &["--test", "hostile"]),
         variables: &[("LOGHOLD_STEPS", "200000")],
     },
     Part {
@@ -120,6 +120,11 @@ const PARTS: &[Part] = &[
         variables: &[("LOGHOLD_CHUNK_CALLS", "100000")],
     },
     Part {
+        name: "mixes of faults",
+        tests: Tests::Cargo("data-manager", &["--test", "faults_mix"]),
+        variables: &[("LOGHOLD_MIXES", "24"), ("LOGHOLD_MIX_CHUNKS", "1000")],
+    },
+    Part {
         // x 8: 304 cuts.
         name: "power cuts of downloads",
         tests: Tests::Mounting("test_power_cut.py"),
@@ -175,7 +180,7 @@ pub(crate) fn run(parts: &[&Part], root: &Path) -> Result<(), String> {
 
 impl Part {
     fn is_external(&self) -> bool {
-        !matches!(self.tests, Tests::Cargo(_))
+        !matches!(self.tests, Tests::Cargo(..))
     }
 
     /// Whether the machine does not let us run it.
@@ -187,9 +192,9 @@ impl Part {
         let variables = self.variables.iter().copied();
         let tests = match self.tests {
             _ if self.is_refused() => return Ok(Outcome::LeftOut("mounts need root".to_owned())),
-            Tests::Cargo(arguments) => {
+            Tests::Cargo(package, arguments) => {
                 let mut command = tools::cargo(root);
-                command.args(["test", "--quiet", "--package", "rtrans"]).args(arguments).envs(variables);
+                command.args(["test", "--quiet", "--package", package]).args(arguments).envs(variables);
                 return tools::run(&mut command).map(|()| Outcome::Done);
             }
             Tests::External(tests) | Tests::Mounting(tests) => tests,

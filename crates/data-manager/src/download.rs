@@ -44,7 +44,7 @@ pub(crate) async fn download(job: &Arc<Job>, cancel: &Cancel) -> Result<(), Down
 
 async fn fetch_all(job: &Arc<Job>, runs: &mut JoinSet<RunEnd>) -> Result<(), DownloadError> {
     job.show_progress();
-    verify_resumed(job).await?;
+    verify_complete(job).await?;
     let mut spoilt = 0;
     let mut broken = 0;
     let mut failed: Option<DownloadError> = None;
@@ -80,6 +80,8 @@ async fn fetch_all(job: &Arc<Job>, runs: &mut JoinSet<RunEnd>) -> Result<(), Dow
                 if spoilt >= SPOILT_MAX {
                     return Err(error);
                 }
+                // Those that were stopped may have brought a file to its end: nobody has checked it, or what was found is lost.
+                verify_complete(job).await?;
                 if spoilt + 1 == SPOILT_MAX && error.kind != DownloadErrorKind::Damaged {
                     // It may be another version in each answer: one answer is of one version.
                     job.plan(file, FilePlan::fetch_whole)?;
@@ -132,8 +134,9 @@ async fn run(job: &Arc<Job>, file: usize, claim: Range<u64>) -> Result<(), Downl
     if job.plan(file, |plan| plan.is_complete())? { verify(job, file).await } else { Ok(()) }
 }
 
-/// Files that were complete before this run began, and empty ones, which no request completes.
-async fn verify_resumed(job: &Arc<Job>) -> Result<(), DownloadError> {
+/// Files whose last run does not speak for them: those that were complete before this try began or whose run was stopped, and
+/// empty ones, which no request completes. One that is damaged starts over.
+async fn verify_complete(job: &Arc<Job>) -> Result<(), DownloadError> {
     for file in 0..job.files().len() {
         if job.plan(file, |plan| plan.total() == Some(0))? {
             job.staging.make_empty(file).map_err(|error| DownloadError::disk("staging", &error))?;

@@ -7,115 +7,17 @@ mod fixture;
 
 use std::collections::HashMap;
 use std::sync::Mutex;
-use std::time::SystemTime;
 
 use data_manager::data_chunk::ChunkId;
 use data_manager::event::Event;
+use fixture::faults::{Case, Fate, damages, refusals};
 use fixture::{PATIENCE, Said, Stock, World, assert_nothing_wrong, first_outcomes, stocked};
-use origin::{Fault, Plan, RetryAfter};
+use origin::Plan;
 
 const ITEMS: [(&str, u64); 3] = [("a.parquet", 3_000), ("b.parquet", 60_000), ("c.parquet", 30_000)];
 
 /// Holds that are tried side by side; most of their time is waiting.
 const APART_MAX: usize = 8;
-
-/// What must become of a chunk that a fault strikes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    /// Ready, and soon.
-    Whole,
-    /// Ready or failed: whether the bytes come through depends on what the kernel still held.
-    Either,
-    /// Failed at first, with a reason that holds this text.
-    Failed(&'static str),
-}
-
-/// A fault with what must follow when it strikes once, and when it strikes always; and what a descriptor must say for the
-/// fault to be visible at all.
-struct Case {
-    fault: Fault,
-    once: Fate,
-    always: Fate,
-    seen_with: &'static [Said],
-}
-
-const ALL: &[Said] = &[Said::Nothing, Said::Size, Said::Blake3, Said::Sha256];
-const SIZED: &[Said] = &[Said::Size, Said::Blake3, Said::Sha256];
-const DIGESTED: &[Said] = &[Said::Blake3, Said::Sha256];
-
-fn case(fault: Fault, once: Fate, always: Fate) -> Case {
-    Case { fault, once, always, seen_with: ALL }
-}
-
-fn refusals() -> Vec<Case> {
-    use Fate::{Failed, Whole};
-    let after = |text: &str| Fault::StatusRetryAfter(503, RetryAfter::Raw(text.to_string()));
-    vec![
-        case(Fault::Status(500), Whole, Failed("500")),
-        case(Fault::Status(503), Failed("503"), Failed("503")),
-        case(Fault::Status(403), Failed("403"), Failed("403")),
-        case(Fault::Status(204), Whole, Failed("204")),
-        case(Fault::Status(416), Whole, Failed("416")),
-        case(Fault::Status(412), Failed("412"), Failed("412")),
-        case(Fault::StatusRetryAfter(429, RetryAfter::Seconds(1)), Failed("429"), Failed("429")),
-        case(
-            Fault::StatusRetryAfter(503, RetryAfter::Date(SystemTime::UNIX_EPOCH)),
-            Failed("503"),
-            Failed("503"),
-        ),
-        case(after("next week"), Failed("503"), Failed("503")),
-        case(after("99999999999999999999999"), Failed("503"), Failed("503")),
-        case(Fault::NotFound, Failed("404"), Failed("404")),
-        case(Fault::Hang, Whole, Failed("no answer")),
-        case(Fault::ResetBeforeAnswer, Whole, Failed("")),
-        case(Fault::BadStatusLine, Whole, Failed("")),
-        case(Fault::RedirectLoop, Whole, Failed("redirected more than")),
-        case(
-            Fault::RedirectTo("http://169.254.169.254/latest/meta-data".to_string()),
-            Failed("link-local"),
-            Failed("link-local"),
-        ),
-        case(
-            Fault::RedirectTo("file:///etc/passwd".to_string()),
-            Failed("not followed"),
-            Failed("not followed"),
-        ),
-        case(Fault::HugeHeaders { bytes: 8 << 10 }, Whole, Whole),
-        case(Fault::HugeHeaders { bytes: 64 << 20 }, Whole, Failed("")),
-        case(Fault::SlowHeaders, Whole, Fate::Either),
-        case(Fault::Delay { for_ms: 400 }, Whole, Whole),
-        case(Fault::ErrorPage, Whole, Failed("HTML")),
-    ]
-}
-
-fn damages() -> Vec<Case> {
-    use Fate::{Either, Failed, Whole};
-    vec![
-        // How bodies end that stall or crawl for ever is tried on a paused clock, in faults_silence.
-        case(Fault::HangBody { after: 40_000 }, Whole, Whole),
-        case(Fault::Reset { after: 1_000 }, Whole, Either),
-        case(Fault::Close { after: 1_000 }, Whole, Either),
-        Case { seen_with: SIZED, ..case(Fault::Truncate { by: 100 }, Whole, Failed("")) },
-        case(Fault::Short, Whole, Failed("Content-Length")),
-        case(Fault::Long { extra: 5_000 }, Whole, Whole),
-        case(Fault::Endless, Whole, Whole),
-        case(Fault::HugeLength, Whole, Failed("Content-Length")),
-        Case { seen_with: DIGESTED, ..case(Fault::FlipByte { at: 2_000 }, Whole, Failed("digest")) },
-        case(Fault::IgnoreRange, Whole, Whole),
-        case(Fault::WrongOffset, Whole, Failed("were asked for")),
-        case(Fault::WrongTotal, Whole, Failed("bytes")),
-        case(Fault::ETagEachTime, Whole, Whole),
-        case(Fault::WeakEtag, Whole, Whole),
-        case(Fault::NoEtag, Whole, Whole),
-        Case {
-            seen_with: DIGESTED,
-            ..case(Fault::ChangeAfter { bytes: 1_500 }, Failed("digest"), Failed("digest"))
-        },
-        case(Fault::Drip { bytes_per_second: 8_000 }, Whole, Whole),
-        case(Fault::Stall { after: 1_000, for_ms: 600 }, Whole, Whole),
-        case(Fault::GzipEncoding, Failed("Content-Encoding"), Failed("Content-Encoding")),
-    ]
-}
 
 /// A chunk of the trial: which fault strikes where, and what must follow.
 struct Trial {
