@@ -106,8 +106,14 @@ impl Window {
     }
 
     pub(crate) fn set_limit_max(&mut self, limit_max: u32) {
+        if self.limit_max == limit_max.max(1) {
+            return;
+        }
         self.limit_max = limit_max.max(1);
-        self.limit = self.limit.min(self.limit_max);
+        // A larger maximum ends what a smaller one has cut: below the first limit nothing is tried.
+        self.limit = self.limit.max(FIRST).min(self.limit_max);
+        // It would go back to a limit of the old maximum.
+        self.trial = None;
     }
 
     /// Somebody waits because the window is full.
