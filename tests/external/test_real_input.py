@@ -6,6 +6,7 @@ Refuses made-up data: without the recorded blocks these tests are left out, and 
 import json
 import pathlib
 import shutil
+import sys
 
 import duckdb
 import polars
@@ -13,6 +14,7 @@ import pytest
 
 import real_chunks
 from hold import TABLES, Hold, descriptor, sha256, write_descriptors
+from log_program import Process
 from servers import Nginx
 
 DATASET = "ethereum-mainnet"
@@ -159,7 +161,7 @@ def test_files_of_a_range_are_named_exactly_and_gaps_are_told(filled, real_sourc
 
 
 def test_a_removed_chunk_is_hidden_at_once_and_open_files_stay_readable(filled, real_source):
-    """No command pins yet: the reader holds open files, which the system keeps until the last one is closed."""
+    """Nothing pins here: the reader holds open files, which the system keeps until the last one is closed."""
     numbers = real_source.ranges()[1]
     block = str(numbers[0])
     found = filled.run("chunk", "find", DATASET, block, "-o", "json").json()[0]
@@ -177,6 +179,47 @@ def test_a_removed_chunk_is_hidden_at_once_and_open_files_stay_readable(filled, 
     filled.run("chunk", "find", DATASET, block, code=3)
     assert not any(pathlib.Path(path).exists() for path in paths)
     assert not list((filled.data_dir / ".trash").glob("*")), "files of a removed chunk are left"
+    left = [number for (number,) in duck(filled, "SELECT number FROM {blocks} ORDER BY 1")]
+    assert left == [number for number in real_source.numbers if number not in numbers]
+
+
+# Reads its files by their names, once when it begins and once when it is told to.
+READER = """
+import hashlib, json, os, sys
+for _ in "ab":
+    paths = os.environ["LOGHOLD_FILES"].splitlines()
+    print(json.dumps({path: hashlib.sha256(open(path, "rb").read()).hexdigest() for path in paths}), flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_chunk_that_is_removed_under_a_pin_is_hidden_at_once_and_its_files_go_with_the_pin(filled, real_source):
+    numbers = real_source.ranges()[1]
+    block, blocks = str(numbers[0]), f"{numbers.start}..{numbers.stop}"
+    found = filled.run("chunk", "find", DATASET, block, "-o", "json").json()[0]
+    paths = filled.run("chunk", "files", DATASET, "--blocks", blocks).stdout.splitlines()
+    digests = {path: sha256(pathlib.Path(path).read_bytes()) for path in paths}
+    assert {pathlib.Path(path).name for path in paths} == {f"{table}.parquet" for table in TABLES}
+    reader = Process([*filled._command(["with", DATASET, blocks, "--"]), sys.executable, "-c", READER])
+    try:
+        reader.wait_lines(1)
+        removed = filled.run("chunk", "rm", found["id"], "-o", "json").json()
+        assert [chunk["state"] for chunk in removed] == ["retired"], removed
+        filled.run("chunk", "find", DATASET, block, code=3)
+        assert found["id"] not in filled.ready()
+        # Another start in between lets the files be as well.
+        assert filled.run("chunk", "verify", "-o", "json").json() == []
+        reader.put(b"again\n")
+        reader.wait_lines(2)
+        assert [json.loads(line) for line in reader.lines()] == [digests, digests], "they changed under the pin"
+        assert all(pathlib.Path(path).exists() for path in paths)
+        reader.process.stdin.close()
+        assert reader.ended() == 0, reader.errors
+    finally:
+        reader.kill()
+    assert not any(pathlib.Path(path).exists() for path in paths), "the pin is gone and the files are not"
+    assert not list((filled.data_dir / ".trash").glob("*")), "files of a removed chunk are left"
+    filled.run("chunk", "find", DATASET, block, code=3)
     left = [number for (number,) in duck(filled, "SELECT number FROM {blocks} ORDER BY 1")]
     assert left == [number for number in real_source.numbers if number not in numbers]
 
