@@ -154,6 +154,7 @@ pub(crate) enum Command {
     #[command(after_help = apply::APPLY_HELP)]
     Apply(apply::ApplyArguments),
     /// Tell the story of the hold on this machine, with proofs: no network, no server, under a minute
+    #[command(after_help = DEMO_HELP)]
     Demo(DemoArguments),
     /// Print a completion script for a shell
     Completions {
@@ -217,6 +218,11 @@ priority is optional; higher is fetched first.
 
 ^C stops: what was fetched is kept, and the same command goes on from there.
 Exit codes: 4 when some chunks could not be had and others could, 6 when none could."#;
+
+const DEMO_HELP: &str = "\
+Under a step that proves bytes stand the files of one chunk that it has read back and compared with their descriptor: the first digits of their SHA-256, and where they lie below the data directory.
+
+In JSON a step has: number, what, proof, files (path and sha256 of each, whole; empty where no bytes are proved), seconds. path is null where it is no UTF-8, and path_url beside it has its bytes.";
 
 const IMPORT_HELP: &str = "\
 SOURCE is a directory, a file, or an s3://, gs://, az:// or http(s):// URL:

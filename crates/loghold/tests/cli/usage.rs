@@ -2,8 +2,13 @@
 //! Refuses to pin whole texts: it looks for what a user or a script depends on.
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 
-use crate::program::{Program, ended, names_in, send_signal};
+use data_manager::data_chunk::hex_id;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::program::{Program, ended, names_in, read, send_signal};
 
 const COMMANDS: [&str; 9] = ["get", "rm", "ls", "find", "why", "wait", "files", "verify", "import"];
 
@@ -143,6 +148,46 @@ fn the_demo_leaves_the_data_directory_of_the_environment_alone() {
     let run = program.run(&["demo", "--chunks", "2", "--json"]);
     assert_eq!(run.code, 0, "{run:?}");
     assert!(names_in(&program.path("data")).is_empty(), "{run:?}");
+}
+
+#[test]
+fn the_demo_shows_the_files_and_digests_that_its_steps_have_checked() {
+    let program = Program::new();
+    let place = program.path("place");
+    names_in(&place);
+    let run = program.run(&["demo", "--chunks", "2", "--json", "--data-dir", &place.display().to_string()]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let steps = run.json();
+    let files = |number: usize| -> Vec<(PathBuf, String)> {
+        let text = |file: &Value, name: &str| file[name].as_str().expect("text").to_owned();
+        let files = steps[number - 1]["files"].as_array().expect("each step has files");
+        files.iter().map(|file| (text(file, "path").into(), text(file, "sha256"))).collect()
+    };
+    let counts: Vec<usize> = (1..=7).map(|number| files(number).len()).collect();
+    assert_eq!(counts, [0, 4, 0, 4, 4, 4, 0], "{run:?}");
+    // The first chunk was fetched, damaged and healed, and is there; the second one was deleted.
+    assert_eq!(files(4), files(6));
+    for (path, digest) in files(6) {
+        let found = hex_id(&Sha256::digest(read(&path)).into());
+        assert_eq!(found, format!("0x{digest}"), "{}", path.display());
+    }
+    assert_eq!(files(2), files(5));
+    assert!(files(5).iter().all(|(path, _)| path.starts_with(&place) && !path.exists()), "{run:?}");
+}
+
+#[test]
+fn the_demo_tells_digests_and_places_in_lines_of_100_columns() {
+    let run = Program::new().run(&["demo", "--chunks", "2"]);
+    assert_eq!(run.code, 0, "{run:?}");
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    let long: Vec<&&str> = lines.iter().filter(|line| line.chars().count() > 100).collect();
+    assert!(long.is_empty(), "{long:?}");
+    let proofs: Vec<&&str> = lines.iter().filter(|line| line.starts_with("   sha256 ")).collect();
+    assert_eq!(proofs.len(), 16, "{run:?}");
+    for proof in proofs {
+        let words: Vec<&str> = proof.split_whitespace().collect();
+        assert!(words[1].len() == 16 && words[2].starts_with("*/first_block="), "{proof}");
+    }
 }
 
 #[test]

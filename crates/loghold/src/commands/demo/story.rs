@@ -20,6 +20,7 @@ use crate::args::OutputFormat;
 use crate::commands::demo::dataset::DemoChunk;
 use crate::exit::{Exit, Failure, Outcome};
 use crate::output::{print, print_rows};
+use crate::path_report::PathReport;
 use crate::quantity::{counted, show_bytes};
 use crate::runtime::runtime_with_a_thread;
 use crate::stop::Stop;
@@ -33,13 +34,37 @@ const PATIENCE: Duration = Duration::from_mins(1);
 /// Finds that are timed together.
 const FINDS: u32 = 1_000_000;
 
-/// One step, as the JSON formats print it.
+/// Digits of a digest that people are shown; JSON has all of them.
+const DIGEST_SHOWN: usize = 16;
+
+/// One step, as the JSON formats print it. Its fields are an interface.
 #[derive(Debug, Serialize)]
 struct Step {
     number: usize,
     what: String,
     proof: String,
+    /// The files of one chunk whose bytes the step has read back and compared; of none where it proves no bytes.
+    files: Vec<CheckedFile>,
     seconds: f64,
+}
+
+/// A file whose bytes were read, and had the digest that its descriptor names.
+#[derive(Debug, Serialize)]
+struct CheckedFile {
+    #[serde(flatten)]
+    path: PathReport,
+    sha256: String,
+    /// Below the data directory, with `*` for ids, as people and shells read it.
+    #[serde(skip)]
+    pattern: String,
+}
+
+impl CheckedFile {
+    /// Its line under a step: short, as the data directory was said before and ids are stars.
+    fn shown(&self) -> String {
+        let digest: String = self.sha256.chars().take(DIGEST_SHOWN).collect();
+        format!("sha256 {digest}  {}", self.pattern)
+    }
 }
 
 /// The demo under way.
@@ -98,14 +123,15 @@ impl Story {
         options
     }
 
-    fn tell_step(&mut self, what: &str, proof: String) -> Outcome<()> {
+    fn tell_step(&mut self, what: &str, proof: String, files: Vec<CheckedFile>) -> Outcome<()> {
         let now = self.clock.monotonic();
         let seconds = now.saturating_sub(self.step_began).as_secs_f64();
-        let step = Step { number: self.steps.len() + 1, what: what.to_string(), proof, seconds };
+        let step = Step { number: self.steps.len() + 1, what: what.to_string(), proof, files, seconds };
         match self.format {
             OutputFormat::Table => print(|out| {
                 writeln!(out, "{}. {} ({:.2} s)", step.number, step.what, step.seconds)?;
-                writeln!(out, "   {}", step.proof.replace('\n', "\n   "))
+                writeln!(out, "   {}", step.proof.replace('\n', "\n   "))?;
+                step.files.iter().try_for_each(|file| writeln!(out, "   {}", file.shown()))
             })?,
             OutputFormat::Jsonl | OutputFormat::Raw => {
                 print_rows(self.format, &[], std::slice::from_ref(&step), |_| Vec::new())?;
@@ -160,14 +186,18 @@ impl Story {
         );
         let proof = format!(
             "{} of {} to {}, {} in all, at http://{}/\nfaults: resets, a 503 with Retry-After, a flipped byte, a short \
-             body, a stall, and an object that is missing",
+             body, a stall,\nand an object that is missing",
             counted(chunks.len(), "chunk"),
             show_bytes(smallest),
             show_bytes(largest),
             show_bytes(bytes),
             origin.addr(),
         );
-        self.tell_step("a dataset is made and served over loopback by a faulty web server", proof)?;
+        self.tell_step(
+            "a dataset is made and served over loopback by a faulty web server",
+            proof,
+            Vec::new(),
+        )?;
         Ok(Served { origin, chunks, descriptors })
     }
 
@@ -177,26 +207,24 @@ impl Story {
             hold.download_chunk(descriptor.clone())?;
         }
         let mut bytes = 0;
+        let mut files = Vec::new();
         for descriptor in served.descriptors.iter().skip(1) {
             let chunk = hold.wait_chunk(descriptor.id, PATIENCE)?;
             bytes += chunk.bytes();
-            check_digests(&chunk, descriptor)?;
+            files.push(check_digests(&chunk, descriptor)?);
         }
         let log = served.origin.log();
         let proof = format!(
-            "{} ready, {} verified; {} requests, {} received, {} failed tries mended\nfor instance {}",
+            "{} ready, {} verified; {} requests, {} received, {} failed tries mended\nfor instance, in {}",
             counted(served.descriptors.len() - 1, "chunk"),
             show_bytes(bytes),
             log.len(),
             show_bytes(hold.totals().fetched_bytes),
             hold.sources().iter().map(|source| source.failures).sum::<u64>(),
-            served
-                .descriptors
-                .get(1)
-                .and_then(|chunk| hold.get_chunk(chunk.id))
-                .map_or(String::new(), |chunk| chunk.path().display().to_string()),
+            self.data_dir.display(),
         );
-        self.tell_step("all chunks but one are downloaded, verified by SHA-256 and published", proof)
+        let first = files.into_iter().next().unwrap_or_default();
+        self.tell_step("all chunks but one are downloaded, verified by SHA-256 and published", proof, first)
     }
 
     /// Every block is found, and what is not there is said with its reason.
@@ -225,10 +253,10 @@ impl Story {
         let reason = why.first().and_then(|status| status.last_error.clone()).unwrap_or_default();
         let proof = format!(
             "{found} of {found} blocks found in their chunks; find, pin and unpin: {} ns\nwhy block {missing} is not \
-             here: {reason}",
+             here:\n{reason}",
             each.as_nanos()
         );
-        self.tell_step("every block number is looked up", proof)
+        self.tell_step("every block number is looked up", proof, Vec::new())
     }
 
     /// The missing object turns up under another URL.
@@ -241,12 +269,13 @@ impl Story {
         }
         hold.download_chunk(refreshed)?;
         let chunk = hold.wait_chunk(descriptor.id, PATIENCE)?;
-        check_digests(&chunk, descriptor)?;
+        let files = check_digests(&chunk, descriptor)?;
         let coverage = hold.coverage(dataset_id());
         let proof = format!("blocks now at hand: {coverage:?}");
         self.tell_step(
             "the missing object turns up: asked for again with fresh URLs, it is fetched at once",
             proof,
+            files,
         )
     }
 
@@ -258,18 +287,16 @@ impl Story {
         if hold.find_chunk(descriptor.dataset_id, descriptor.block_range.start).is_some() {
             return Err(failed("a deleted chunk was found"));
         }
-        check_digests(&pin, descriptor)?;
-        let path = pin.path().to_path_buf();
+        let files = check_digests(&pin, descriptor)?;
         let began = self.clock.monotonic();
         drop(pin);
         hold.wait_gone(descriptor.id, PATIENCE)?;
         let took = self.clock.monotonic().saturating_sub(began);
         let proof = format!(
-            "hidden at once; its files read back whole under the pin; gone {:.1} ms after the pin was dropped\n{}",
-            took.as_secs_f64() * 1e3,
-            path.display()
+            "hidden at once; gone {:.1} ms after the pin was dropped; its files read back whole under the pin:",
+            took.as_secs_f64() * 1e3
         );
-        self.tell_step("a chunk is deleted under a pin, and the pin is dropped", proof)
+        self.tell_step("a chunk is deleted under a pin, and the pin is dropped", proof, files)
     }
 
     /// A flipped bit on disk is found and healed.
@@ -287,9 +314,9 @@ impl Story {
             return Err(failed("the damage was not found"));
         };
         let chunk = hold.wait_chunk(descriptor.id, PATIENCE)?;
-        check_digests(&chunk, descriptor)?;
+        let files = check_digests(&chunk, descriptor)?;
         let proof = format!("found: {reason}\nput aside, fetched anew from where it came, verified");
-        self.tell_step("a bit is flipped on disk, and verify looks", proof)
+        self.tell_step("a bit is flipped on disk, and verify looks", proof, files)
     }
 
     /// The next start finds exactly what is complete.
@@ -312,23 +339,29 @@ impl Story {
             counted(here, "chunk"),
             took.as_secs_f64() * 1e3
         );
-        self.tell_step("the hold is closed and opened again", proof)
+        self.tell_step("the hold is closed and opened again", proof, Vec::new())
     }
 }
 
-/// Reads a pinned chunk's files and compares them with the descriptor's digests.
-fn check_digests(chunk: &ChunkRef, descriptor: &DataChunk) -> Outcome<()> {
+/// Reads a pinned chunk's files and compares them with the descriptor's digests; returns what was compared, by name.
+fn check_digests(chunk: &ChunkRef, descriptor: &DataChunk) -> Outcome<Vec<CheckedFile>> {
     let disk = Disk::open(chunk.path()).map_err(|error| Failure::io("opening a chunk", &error))?;
+    let mut checked = Vec::new();
     for (name, url) in &descriptor.files {
         let bytes = read(&disk, Path::new(name)).map_err(|error| Failure::io("reading a chunk", &error))?;
-        if !url.contains(&hex(&Sha256::digest(&bytes))) {
+        let sha256 = hex(&Sha256::digest(&bytes));
+        if !url.contains(&sha256) {
             return Err(Failure::new(
                 Exit::Corrupt,
                 format!("{name} in {} is not what was served", chunk.path().display()),
             ));
         }
+        let (first, last) = (descriptor.block_range.start, descriptor.block_range.end.saturating_sub(1));
+        let pattern = format!("*/first_block={first}/last_block={last}/*/{name}");
+        checked.push(CheckedFile { path: PathReport::new(&chunk.path().join(name)), sha256, pattern });
     }
-    Ok(())
+    checked.sort_by(|a, b| a.pattern.cmp(&b.pattern));
+    Ok(checked)
 }
 
 /// The first chunk misses an object; others meet one fault each at their first request.
