@@ -2,6 +2,7 @@
 //! Refuses to model: what runs here is the product, on a simulated disk, so that every look at a file is cheap.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc;
 
 use host::sim::SimDisk;
 
@@ -18,7 +19,7 @@ mod source;
 
 use crowd::{CHUNKS, PATIENCE, open, read, write};
 use look::{Look, look_at};
-use source::{chunk, id};
+use source::{blocks, chunk, dataset, id};
 
 #[test]
 fn pins_hold_whatever_other_threads_delete_and_download() {
@@ -85,4 +86,53 @@ fn the_last_pin_and_a_revival_race_for_a_chunk_and_it_stays_whole() {
         is_over.store(true, Ordering::Release);
     });
     assert_eq!(look_at(&sim, &hold.wait_chunk(id(1), PATIENCE).unwrap()), Look::Whole);
+}
+
+/// A disk whose syncs do not come back: nothing is published or removed meanwhile, and nobody who calls waits for that.
+#[test]
+fn every_call_of_64_threads_returns_while_the_disk_holds_a_sync() {
+    const CALLERS: u8 = 64;
+    let sim = SimDisk::new(3);
+    let hold = open(&sim);
+    for number in 0..CHUNKS - 1 {
+        hold.download_chunk(chunk(number, 0)).unwrap();
+    }
+    for number in 0..CHUNKS - 1 {
+        hold.wait_chunk(id(number), PATIENCE).unwrap();
+    }
+    let syncs = sim.hold_syncs();
+    hold.download_chunk(chunk(CHUNKS - 1, 0)).unwrap();
+    assert!(syncs.wait_for_one(PATIENCE), "the publication of a chunk syncs");
+    let (report, ends) = mpsc::sync_channel(CALLERS.into());
+    std::thread::scope(|scope| {
+        for caller in 0..CALLERS {
+            let (hold, report) = (&hold, report.clone());
+            scope.spawn(move || {
+                for round in 0..50 {
+                    let number = (caller + round) % (CHUNKS - 1);
+                    drop(hold.find_chunk(dataset(number), blocks(number).start));
+                    assert!(
+                        hold.list_chunks().len() < usize::from(CHUNKS),
+                        "what is not synced is not shown"
+                    );
+                    drop(hold.coverage(dataset(number)));
+                    hold.delete_chunk(id(number));
+                    hold.download_chunk(chunk(number, 0)).unwrap();
+                }
+                // Nobody listens when the test has failed.
+                report.send(caller).unwrap_or_default();
+            });
+        }
+        drop(report);
+        let count = (0..CALLERS).map_while(|_| ends.recv_timeout(PATIENCE).ok()).count();
+        let waiting = syncs.count();
+        // Also when a call hangs: otherwise the test would.
+        drop(syncs);
+        assert_eq!(count, usize::from(CALLERS), "callers that came to their end while a sync was held");
+        assert!(waiting > 0, "the sync was held until the end");
+    });
+    for number in 0..CHUNKS {
+        let pin = hold.wait_chunk(id(number), PATIENCE).unwrap();
+        assert_eq!(look_at(&sim, &pin), Look::Whole);
+    }
 }

@@ -63,7 +63,7 @@ impl SimMedia {
         what: impl fmt::Display,
         body: impl FnOnce(&mut State, Sync) -> io::Result<()>,
     ) -> io::Result<()> {
-        let mut state = self.shared.state();
+        let mut state = self.shared.state_for_sync();
         self.check(&state)?;
         let done = match state.faults.admit(true) {
             Verdict::Go => body(&mut state, Sync::Written),

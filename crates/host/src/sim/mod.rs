@@ -14,7 +14,8 @@ mod state;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 pub use clock::ManualClock;
 pub use fault::{Fault, Times};
@@ -49,7 +50,7 @@ pub struct SimDisk {
 impl SimDisk {
     /// An empty disk of 1 TiB. The seed decides what survives each crash.
     pub fn new(seed: u64) -> SimDisk {
-        SimDisk { shared: Shared(Arc::new(Mutex::new(State::new(seed)))) }
+        SimDisk { shared: Shared::new(State::new(seed)) }
     }
 
     /// The disk as the program sees it, with the root `/sim`.
@@ -84,7 +85,9 @@ impl SimDisk {
     /// Another disk in the same state, which goes its own way from here on: a power cut can be tried on it.
     #[must_use]
     pub fn fork(&self) -> SimDisk {
-        SimDisk { shared: Shared(Arc::new(Mutex::new(self.state().clone()))) }
+        let mut state = self.state().clone();
+        (state.are_syncs_held, state.syncs_held) = (false, 0);
+        SimDisk { shared: Shared::new(state) }
     }
 
     /// Kills the program, and with it its handles, locks and planned faults. The machine goes on: nothing is lost, and
@@ -110,6 +113,14 @@ impl SimDisk {
     /// is written to its pages later is not durable either, as on ext4, unless by [`File::rewrite_at`](crate::File::rewrite_at).
     pub fn fail_sync_next(&self) {
         self.state().faults.fail_sync_next();
+    }
+
+    /// Holds every sync that comes, of a file, a directory or everything, before it begins, as a disk that is slow without end: until
+    /// what is returned is dropped. Other calls go on. For programs of several threads.
+    #[must_use]
+    pub fn hold_syncs(&self) -> HeldSyncs {
+        self.state().are_syncs_held = true;
+        HeldSyncs { shared: self.shared.clone() }
     }
 
     /// Turns the machine off at call number `call`: it and all later ones fail with "the machine is off", until
@@ -181,15 +192,64 @@ impl fmt::Debug for SimDisk {
     }
 }
 
+/// Syncs that wait; dropping it lets them go on.
+#[derive(Debug)]
+pub struct HeldSyncs {
+    shared: Shared,
+}
+
+impl HeldSyncs {
+    /// How many wait now.
+    pub fn count(&self) -> u64 {
+        self.shared.state().syncs_held
+    }
+
+    /// Waits until one waits; returns whether one came within this time.
+    pub fn wait_for_one(&self, time: Duration) -> bool {
+        let state = self.shared.state();
+        let waited = self.shared.changed.wait_timeout_while(state, time, |state| state.syncs_held == 0);
+        let (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.syncs_held > 0
+    }
+}
+
+impl Drop for HeldSyncs {
+    fn drop(&mut self) {
+        self.shared.state().are_syncs_held = false;
+        self.shared.changed.notify_all();
+    }
+}
+
 /// The state, shared by the controlling handle, the disk handles and the file handles.
 ///
 /// The lock is held for one call each, which is memory work only; nothing is called from inside it.
 #[derive(Clone)]
-struct Shared(Arc<Mutex<State>>);
+struct Shared {
+    state: Arc<Mutex<State>>,
+    /// Told when syncs are held or let go on.
+    changed: Arc<Condvar>,
+}
 
 impl Shared {
+    fn new(state: State) -> Shared {
+        Shared { state: Arc::new(Mutex::new(state)), changed: Arc::default() }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same once syncs are not held.
+    fn state_for_sync(&self) -> MutexGuard<'_, State> {
+        let mut state = self.state();
+        if state.are_syncs_held {
+            state.syncs_held += 1;
+            self.changed.notify_all();
+            let waited = self.changed.wait_while(state, |state| state.are_syncs_held);
+            state = waited.unwrap_or_else(PoisonError::into_inner);
+            state.syncs_held -= 1;
+        }
+        state
     }
 }
 

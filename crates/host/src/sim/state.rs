@@ -30,6 +30,9 @@ pub(super) struct State {
     pub(super) capacity: Option<u64>,
     /// The call from which on there is no room, whatever the capacity is.
     pub(super) full_from: Option<u64>,
+    /// Whether syncs wait before they begin, and how many do.
+    pub(super) are_syncs_held: bool,
+    pub(super) syncs_held: u64,
     pub(super) trace: VecDeque<String>,
     pub(super) live: Names,
     pub(super) durable: Names,
@@ -141,6 +144,8 @@ impl State {
             faults: Faults::default(),
             capacity: None,
             full_from: None,
+            are_syncs_held: false,
+            syncs_held: 0,
             trace: VecDeque::new(),
             live: Names::new(),
             durable: Names::new(),
