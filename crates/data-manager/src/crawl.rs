@@ -15,6 +15,10 @@ const OUTPACED_TIME: Duration = Duration::from_secs(1);
 /// After this many bodies of a run were outpaced, the next one may be.
 const OUTPACED_MAX: u32 = 4;
 
+/// A body that would have to begin anew is given up after this much time, doubled from one try of its chunk to the next, so often.
+const HOPELESS_TIME: Duration = Duration::from_secs(15);
+const HOPELESS_DOUBLED_MAX: u32 = 8;
+
 /// How the bodies of one run come.
 #[derive(Debug, Default)]
 pub(crate) struct Crawl {
@@ -80,6 +84,15 @@ impl Crawl {
         Pace::Outpaced
     }
 
+    /// Whether a body that nobody can go on with is better begun anew: what it has brought is worth little of its time by what
+    /// bodies brought `before`. After `tries` of its chunk it gets longer, for the object or the link may have become slow.
+    pub(crate) fn is_hopeless(&self, tries: u32, before: Option<u64>) -> bool {
+        let time = HOPELESS_TIME * (1 << tries.min(HOPELESS_DOUBLED_MAX));
+        let waited_ms = u64::try_from(self.body.waited.as_millis()).unwrap_or(u64::MAX);
+        let usual = before.unwrap_or_default().saturating_mul(waited_ms) / 1_000;
+        self.body.waited >= time && self.body.bytes.saturating_mul(OUTPACED_PART) < usual
+    }
+
     /// How long nothing may come until it is outpaced; `None` if it cannot be any more.
     pub(crate) fn silence_max(&self) -> Option<Duration> {
         Some(self.outpaced_time()?.saturating_sub(self.since_outpaced.waited))
@@ -124,6 +137,20 @@ mod tests {
         crawl.begin();
         assert_eq!(crawl.on_piece(1, 14_999 * MS, Some(1 << 30)), Pace::Sound);
         assert_eq!(crawl.on_piece(1, MS, Some(1 << 30)), Pace::Crawling);
+    }
+
+    #[test]
+    fn a_body_that_nobody_can_go_on_with_is_given_up_later_at_each_try() {
+        for tries in 0..12 {
+            let mut crawl = Crawl::default();
+            let seconds = 15 << tries.min(8);
+            for second in 1..=seconds {
+                assert!(!crawl.is_hopeless(tries, Some(1_000_000)), "try {tries}, second {second}");
+                assert_eq!(crawl.on_piece(8_000, 1_000 * MS, None), Pace::Sound);
+            }
+            assert!(crawl.is_hopeless(tries, Some(1_000_000)), "try {tries}");
+            assert!(!crawl.is_hopeless(tries, Some(64_000)) && !crawl.is_hopeless(tries, None));
+        }
     }
 
     #[test]

@@ -361,10 +361,13 @@ async fn next_piece(
     let next = next.transpose()?;
     let waited = clock.monotonic().saturating_sub(started);
     let bytes = next.as_ref().map_or(0, Bytes::len);
-    let others = job.shared.lanes.rate_of_others(&source_of(&asked.url)).filter(|_| pour.can_resume());
+    let (lanes, source) = (&job.shared.lanes, source_of(&asked.url));
+    let others = lanes.rate_of_others(&source).filter(|_| pour.can_resume());
     let why = match crawl.on_piece(u64::try_from(bytes).unwrap_or(u64::MAX), waited, others) {
-        Pace::Sound => return Ok(next),
-        Pace::Outpaced => "it brings much less than others do".to_string(),
+        Pace::Sound if pour.can_resume() || !crawl.is_hopeless(job.attempts, lanes.rate_before(&source)) => {
+            return Ok(next);
+        }
+        Pace::Sound | Pace::Outpaced => "it brings much less than others do".to_string(),
         Pace::Crawling => format!("fewer than {CRAWL_BYTES} bytes in {CRAWL_TIME:?}"),
     };
     let message = format!("{}: {why}", pour.source(job));

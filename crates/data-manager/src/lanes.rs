@@ -246,6 +246,11 @@ impl Lanes {
         Some(part.map_or(usual, |part| usual.min(part)))
     }
 
+    /// What bodies of a source have brought in a second, however long ago; `None` until enough are known.
+    pub(crate) fn rate_before(&self, source: &str) -> Option<u64> {
+        self.shared.lock().sources.get(source)?.health.body_rate()
+    }
+
     /// How much a request to a source is to bring of a file of which nobody else fetches the next `rest` bytes.
     pub(crate) fn run_bytes(&self, source: &str, rest: u64) -> u64 {
         let inner = self.shared.lock();

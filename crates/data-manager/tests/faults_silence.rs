@@ -333,6 +333,36 @@ async fn a_body_that_brings_much_less_than_others_is_asked_for_anew_from_where_i
     }
 }
 
+/// Nobody can go on with it: there is no digest, and no version.
+#[tokio::test(start_paused = true)]
+async fn a_whole_body_that_drips_while_others_bring_much_more_is_begun_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = Scripted::new();
+    let hold = source.open(options(&dir));
+    let large = |number: u32, manner: Manner| {
+        let mut chunk = source.chunk("host", number, manner);
+        source.put(&format!("sim://host/{number}"), &vec![7; 10_000_000], None, manner);
+        chunk.files.values_mut().for_each(|url| *url = url.replace("size=1000", "size=10000000"));
+        chunk
+    };
+    let mut watch = hold.watch();
+    for number in 0..20 {
+        hold.download_chunk(large(number, Manner::Rate(1_000_000))).unwrap();
+    }
+    ready(&mut watch, (0..20).map(wide_id)).await;
+    let asked = source.now();
+    // At this pace it would take twenty minutes.
+    hold.download_chunk(large(20, Manner::Drip(8_000))).unwrap();
+    event(&mut watch, "its start", |event| *event == Event::Started(wide_id(20))).await;
+    tokio::time::sleep(seconds(1)).await;
+    source.set("sim://host/20", Manner::Rate(1_000_000));
+    ready(&mut watch, [wide_id(20)]).await;
+    let took = source.now().saturating_sub(asked);
+    assert!(took < seconds(40), "{took:?}");
+    assert_eq!(source.asks_of("sim://host/20").len(), 2);
+    hold.close_in_task().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_a_fifth_as_fast_as_others_is_left_alone() {
     let (took, asks) = behind_others(Manner::Rate(200_000)).await;
