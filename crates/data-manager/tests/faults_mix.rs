@@ -10,12 +10,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use data_manager::data_chunk::{ChunkId, DataChunkRef, hex_id};
-use data_manager::data_manager::DataManagerImpl;
+use data_manager::data_manager::{DataManagerImpl, Parts};
 use data_manager::event::{Event, Watch};
-use data_manager::options::Options;
+use data_manager::options::{Mirror, Options};
 use fixture::faults::{Case, damages, refusals};
 use fixture::scripted::{Manner, Scripted, bytes_of, ready};
-use fixture::{PATIENCE, Said, Stock, World, assert_nothing_wrong, wide_id};
+use fixture::{PATIENCE, Said, Stock, World, assert_nothing_wrong, stocked, wide_id};
 use origin::{Link, Plan, Site};
 use sha2::Digest;
 
@@ -63,6 +63,9 @@ const APART_MAX: usize = 4;
 const LEFT_ALONE: Duration = Duration::from_secs(20);
 const TRIES_MAX: u32 = 6;
 
+/// How often a hold is opened in a mix with starts.
+const STARTS: u32 = 4;
+
 /// A mix that has come to no end by then hangs. No promise: it only ends the test.
 const HANGS: Duration = Duration::from_mins(4);
 
@@ -104,24 +107,29 @@ enum End {
 
 #[test]
 fn a_mix_of_faults_on_three_of_ten_answers_ends_with_every_chunk_whole_or_failed_with_its_reason() {
-    mixes(&SMALL);
+    mixes(SMALL.chunks_per, |seed, chunks| mix(seed, chunks, &SMALL));
 }
 
 #[test]
 fn a_mix_of_faults_on_files_of_several_parts_ends_with_every_chunk_whole_or_failed_with_its_reason() {
-    mixes(&IN_PARTS);
+    mixes(IN_PARTS.chunks_per, |seed, chunks| mix(seed, chunks, &IN_PARTS));
 }
 
-fn mixes(shape: &Shape) {
+#[test]
+fn mixes_of_faults_at_an_origin_and_its_mirror_and_starts_in_between_let_nothing_wrong_through() {
+    mixes(SMALL.chunks_per, with_mirror_and_starts);
+}
+
+fn mixes(chunks_per: u32, trial: impl Fn(u64, u32) + Sync) {
     let chunks = number_from("LOGHOLD_MIX_CHUNKS").unwrap_or(CHUNKS);
     let seeds = number_from("LOGHOLD_SEED").map_or_else(new_seeds, |seed| vec![seed]);
-    let chunks = u32::try_from(chunks).unwrap() / shape.chunks_per;
+    let chunks = u32::try_from(chunks).unwrap() / chunks_per;
     let seeds = Mutex::new(seeds);
     std::thread::scope(|scope| {
         for _ in 0..APART_MAX {
             scope.spawn(|| {
                 while let Some(seed) = next(&seeds) {
-                    mix(seed, chunks, shape);
+                    trial(seed, chunks);
                 }
             });
         }
@@ -157,7 +165,7 @@ fn mix(seed: u64, chunks: u32, shape: &Shape) {
         hold.download_chunk(each.chunk(&world.origin, said[dice.below(said.len())])).unwrap();
         wanted.insert(each.id(), each.clone());
     }
-    let (ends, events) = ends(&hold, &mut watch, &wanted);
+    let (ends, events) = ends(&hold, &mut watch, &wanted, wanted.len());
     assert_nothing_wrong(&hold, &stock);
     let requests = world.origin.log().len();
     let failed: Vec<(&ChunkId, &String)> = ends
@@ -184,6 +192,56 @@ fn mix(seed: u64, chunks: u32, shape: &Shape) {
     // A start forgets for how long a source had asked to be left alone.
     drop(hold);
     let hold = world.open();
+    come_when_asked_again(&world, &hold, &failed);
+    assert_eq!(hold.list_chunks().len(), stock.len());
+    assert_nothing_wrong(&hold, &stock);
+}
+
+/// An origin has three kinds of faults and its mirror three; the hold is opened anew when half of what was missing has ended, and asked
+/// for the rest again, which may say more or less of the files than before.
+fn with_mirror_and_starts(seed: u64, chunks: u32) {
+    let mut dice = Dice { seed, rolled: 0 };
+    let ((cases, said), (others, said_of_others)) = (draw(&mut dice), draw(&mut dice));
+    let said: Vec<Said> = said.into_iter().filter(|said| said_of_others.contains(said)).collect();
+    let faults = |cases: &[Case]| cases.iter().map(|case| case.fault.clone()).collect::<Vec<_>>();
+    println!("LOGHOLD_SEED={seed}: {:?}, and the mirror {:?}", faults(&cases), faults(&others));
+    let stock: Vec<Stock> = (1..=chunks).map(|number| Stock::new(number, SMALL.items)).collect();
+    let (world, mirror) = (stocked(&stock), stocked(&stock));
+    for (world, cases) in [(&world, &cases), (&mirror, &others)] {
+        for ((case, percent), seed) in cases.iter().zip(PERCENT).zip(seed..) {
+            world.origin.add_fault("stock/", Plan::share(percent, seed, case.fault.clone()));
+        }
+    }
+    let open = || {
+        let mut options = world.options();
+        options.mirrors = vec![Mirror { prefix: world.origin.url(""), others: vec![mirror.origin.url("")] }];
+        DataManagerImpl::open_with(options, Parts::default()).unwrap()
+    };
+    for start in 1..=STARTS {
+        let hold = open();
+        assert_nothing_wrong(&hold, &stock);
+        let here = hold.list_chunks();
+        let missing: HashMap<ChunkId, Stock> = stock
+            .iter()
+            .filter(|each| !here.contains(&each.id()))
+            .map(|each| (each.id(), each.clone()))
+            .collect();
+        println!("LOGHOLD_SEED={seed}: start {start}, {} of {chunks} chunks missing", missing.len());
+        let mut watch = hold.watch();
+        for each in stock.iter().filter(|each| missing.contains_key(&each.id())) {
+            hold.download_chunk(each.chunk(&world.origin, said[dice.below(said.len())])).unwrap();
+        }
+        let enough = if start == STARTS { missing.len() } else { missing.len().div_ceil(2) };
+        ends(&hold, &mut watch, &missing, enough);
+        assert_nothing_wrong(&hold, &stock);
+    }
+    mirror.origin.clear_faults();
+    let hold = open();
+    let here = hold.list_chunks();
+    let failed: Vec<&Stock> = stock.iter().filter(|each| !here.contains(&each.id())).collect();
+    for each in &failed {
+        (0..each.items.len()).for_each(|item| mirror.origin.replace(&each.path(item), each.content(item)));
+    }
     come_when_asked_again(&world, &hold, &failed);
     assert_eq!(hold.list_chunks().len(), stock.len());
     assert_nothing_wrong(&hold, &stock);
@@ -220,18 +278,19 @@ async fn files_that_come_damaged_at_the_same_moment_are_all_fetched_again() {
     hold.close_in_task().await;
 }
 
-/// Reads events until each chunk is ready or has failed for long. What becomes visible is compared as it does.
+/// Reads events until so many chunks are ready or have failed for long. What becomes visible is compared as it does.
 fn ends(
     hold: &DataManagerImpl,
     watch: &mut Watch,
     wanted: &HashMap<ChunkId, Stock>,
+    enough: usize,
 ) -> (BTreeMap<ChunkId, End>, u64) {
     let mut ends = BTreeMap::new();
     let mut tries: HashMap<ChunkId, u32> = HashMap::new();
     let mut events = 0;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let all = async {
-        while ends.len() < wanted.len() {
+        while ends.len() < enough {
             let event = watch.next().await.expect("the hold is open");
             events += 1;
             match event {
@@ -257,7 +316,7 @@ fn ends(
         }
     };
     let ended = runtime.block_on(async { tokio::time::timeout(HANGS, all).await });
-    assert!(ended.is_ok(), "{} of {} chunks have no end", wanted.len() - ends.len(), wanted.len());
+    assert!(ended.is_ok(), "{} of {enough} chunks have no end", enough - ends.len());
     (ends, events)
 }
 
