@@ -4,18 +4,17 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use host::Blocks;
 
 use crate::data_source::{FetchResponse, SourceError, SourceErrorKind, redacted};
 use crate::digest::{SEGMENT_BYTES, SegmentHasher, segment_len};
 use crate::download_error::{DownloadError, DownloadErrorKind};
 use crate::job::Job;
 use crate::plan::FilePlan;
+use crate::staging::{Way, is_long};
 
 /// Bytes gathered before they are written: large enough that a system call and a change of thread do not count.
 const GATHER_BYTES: u64 = 512 << 10;
-
-/// And so many pieces at most: each keeps alive what it was read into, which may be much more than itself.
-const GATHER_PIECES_MAX: usize = 1_024;
 
 /// Less than this is written and hashed in less time than a change of thread takes.
 const INLINE_BYTES_MAX: u64 = 256 << 10;
@@ -33,8 +32,8 @@ pub(crate) struct Pour {
     /// `None`: to the end of an object whose length nobody said.
     end: Option<u64>,
     hasher: Option<SegmentHasher>,
-    gathered: Vec<Bytes>,
-    gathered_bytes: u64,
+    /// What is not written yet; no memory before the first byte comes.
+    gathered: Option<Blocks>,
     /// Whether what was written may be continued by another answer.
     is_resumable: bool,
     is_asked: bool,
@@ -56,8 +55,7 @@ impl Pour {
             position: claim.start,
             end,
             hasher: None,
-            gathered: Vec::new(),
-            gathered_bytes: 0,
+            gathered: None,
             is_resumable: true,
             is_asked: false,
             is_whole_asked: false,
@@ -81,7 +79,11 @@ impl Pour {
 
     /// Where the next byte to come belongs.
     pub(crate) fn reached(&self) -> u64 {
-        self.position + self.gathered_bytes
+        self.position + self.gathered_bytes()
+    }
+
+    fn gathered_bytes(&self) -> u64 {
+        self.gathered.as_ref().map_or(0, |gathered| bytes_of(gathered.bytes()))
     }
 
     /// Whether it has bytes of a segment that is not whole: they are lost if nothing continues it.
@@ -237,8 +239,19 @@ impl Pour {
             let wanted = usize::try_from(rest.end - rest.start).unwrap_or(usize::MAX);
             bytes.truncate(wanted);
         }
-        self.gathered_bytes += u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        self.gathered.push(bytes);
+        let gathered_bytes_max = self.rest_bytes().min(GATHER_BYTES);
+        let mut rest = bytes.as_ref();
+        while !rest.is_empty() {
+            let begin =
+                || Blocks::new(usize::try_from(gathered_bytes_max).unwrap_or_default(), self.position);
+            let gathered = self.gathered.get_or_insert_with(begin);
+            let taken = gathered.take(rest);
+            let is_full = gathered.is_full();
+            rest = rest.get(taken..).unwrap_or_default();
+            if is_full {
+                self.flush(job)?;
+            }
+        }
         if self.end.is_none() && self.reached() > job.file_bytes_max {
             return Err(SourceError::new(
                 SourceErrorKind::Permanent,
@@ -250,32 +263,40 @@ impl Pour {
             )
             .into());
         }
-        let is_enough = self.gathered_bytes >= GATHER_BYTES || self.gathered.len() >= GATHER_PIECES_MAX;
-        if is_enough { self.flush(job) } else { Ok(()) }
+        Ok(())
     }
 
     /// Writes and hashes what was gathered.
     pub(crate) fn flush(&mut self, job: &Job) -> Result<(), DownloadError> {
-        if self.gathered.is_empty() {
+        let Some(mut gathered) = self.gathered.take().filter(|gathered| !gathered.is_empty()) else {
             return Ok(());
-        }
-        let gathered = std::mem::take(&mut self.gathered);
-        let gathered_bytes = std::mem::take(&mut self.gathered_bytes);
-        let mut write = || gathered.iter().try_for_each(|bytes| self.write(job, bytes));
-        if gathered_bytes < INLINE_BYTES_MAX { write() } else { job.shared.pool.blocking(write) }
+        };
+        let way = self.way(job)?;
+        let is_quick = way == Way::Cache && bytes_of(gathered.bytes()) < INLINE_BYTES_MAX;
+        let mut write = || self.write(job, &gathered, way);
+        if is_quick { write() } else { job.shared.pool.blocking(write) }?;
+        gathered.restart(self.position);
+        self.gathered = Some(gathered);
+        Ok(())
     }
 
-    fn write(&mut self, job: &Job, bytes: &Bytes) -> Result<(), DownloadError> {
-        job.staging.write(self.file, bytes, self.position).map_err(|error| disk_error(&error))?;
-        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    /// What is long goes past the cache: the room for it has been taken, and nobody reads it soon, but for one kind of digest.
+    fn way(&self, job: &Job) -> Result<Way, DownloadError> {
+        let is_long = job.plan(self.file, |plan| plan.total())?.is_some_and(is_long);
+        let is_read_again = job.file(self.file)?.sha256.is_some();
+        Ok(if is_long && !is_read_again { Way::Device } else { Way::Cache })
+    }
+
+    fn write(&mut self, job: &Job, gathered: &Blocks, way: Way) -> Result<(), DownloadError> {
+        job.staging.write(self.file, gathered, way).map_err(|error| disk_error(&error))?;
         let total = job.plan(self.file, |plan| plan.total())?;
         let Some(total) = total else {
             // Without a length a segment cannot be told from a whole file: it is hashed from the disk at the end.
-            self.position += len;
-            job.progress.add(len);
+            self.position += bytes_of(gathered.bytes());
+            job.progress.add(bytes_of(gathered.bytes()));
             return Ok(());
         };
-        let mut rest = bytes.as_ref();
+        let mut rest = gathered.bytes();
         while !rest.is_empty() {
             let index = self.position / SEGMENT_BYTES;
             let hasher = self.hasher.get_or_insert_with(|| SegmentHasher::new(index, total));
@@ -286,9 +307,8 @@ impl Pour {
                 return Err(transient(format!("{}: bytes after the end", self.source(job))));
             }
             hasher.update(now);
-            let now_len = u64::try_from(now.len()).unwrap_or(u64::MAX);
-            self.position += now_len;
-            job.progress.add(now_len);
+            self.position += bytes_of(now);
+            job.progress.add(bytes_of(now));
             rest = later;
             if self.position == end {
                 let value = self.hasher.take().and_then(|hasher| hasher.finish());
@@ -336,6 +356,10 @@ impl Pour {
             Ok(())
         })
     }
+}
+
+fn bytes_of(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).unwrap_or(u64::MAX)
 }
 
 fn disk_error(error: &std::io::Error) -> DownloadError {

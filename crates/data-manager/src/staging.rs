@@ -7,7 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use host::{Disk, File};
+use host::{Blocks, Disk, File};
 
 use crate::cancel::Cancel;
 use crate::data_chunk::ChunkId;
@@ -30,6 +30,20 @@ const WAITING_BYTES_MAX: u64 = SEGMENT_BYTES;
 
 /// Bytes read at once when segments are hashed from the disk.
 const READ_BYTES: usize = 256 << 10;
+
+/// Which way bytes go into a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Through what memory caches: it takes no time before the sync, and whoever reads them soon finds them there.
+    Cache,
+    /// Past it, to the device: half of the processor's work, and what queries have in memory stays there.
+    Device,
+}
+
+/// Whether a file of this length takes its room before its bytes come.
+pub(crate) fn is_long(total: u64) -> bool {
+    total >= SMALL_FILE_BYTES
+}
 
 /// One chunk's staging directory.
 #[derive(Debug)]
@@ -211,7 +225,7 @@ impl Staging {
     pub(crate) fn learnt(&self, file: usize, total: u64, validator: Option<&Validator>) -> io::Result<()> {
         let staged = self.file(file)?;
         let len = staged.len()?;
-        if len > total || (len < total && total >= SMALL_FILE_BYTES) {
+        if len > total || (len < total && is_long(total)) {
             staged.set_len(total)?;
             if total > 0 {
                 staged.preallocate(total)?;
@@ -219,12 +233,16 @@ impl Staging {
         }
         let validator = validator.map(|validator| validator.0.as_str());
         let line = PartMap::record(&PartRecord::Object { file, total, validator });
-        self.append(&line, (total < SMALL_FILE_BYTES).then_some(0))
+        self.append(&line, (!is_long(total)).then_some(0))
     }
 
     /// Writes bytes of a file to their place.
-    pub(crate) fn write(&self, file: usize, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.file(file)?.write_all_at(bytes, offset)
+    pub(crate) fn write(&self, file: usize, gathered: &Blocks, way: Way) -> io::Result<()> {
+        let staged = self.file(file)?;
+        match way {
+            Way::Cache => staged.write_all_at(gathered.bytes(), gathered.offset()),
+            Way::Device => staged.write_blocks(gathered),
+        }
     }
 
     /// A segment is written whole. The line is not synced: what it says is checked against the bytes when it is read.
@@ -236,7 +254,7 @@ impl Staging {
         value: &ChainingValue,
     ) -> io::Result<()> {
         let line = PartMap::record(&PartRecord::Segment { file, segment, len, value: *value });
-        self.append(&line, (len < SMALL_FILE_BYTES).then_some(len))
+        self.append(&line, (!is_long(len)).then_some(len))
     }
 
     fn append(&self, line: &[u8], may_wait: Option<u64>) -> io::Result<()> {

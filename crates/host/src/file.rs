@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::blocks::Blocks;
 use crate::disk::failed;
 use crate::map::{Bytes, Map};
 use crate::media::Content;
@@ -21,7 +22,7 @@ pub struct File {
 }
 
 impl File {
-    /// What [`File::rewrite_at`] takes at least, at multiples of it: the largest block of the usual file systems.
+    /// What [`File::rewrite_at`] takes at least, at multiples of it, and what [`File::write_blocks`] writes past memory: the largest block of the usual file systems.
     pub const BLOCK_BYTES: usize = 4096;
 
     pub(crate) fn new(path: Arc<Path>, content: Arc<dyn Content>) -> File {
@@ -59,6 +60,18 @@ impl File {
     /// After an error any part of the bytes may have been written.
     pub fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.content.write_all_at(bytes, offset).map_err(|cause| self.failed("write", cause))
+    }
+
+    /// Writes what was gathered to its place, past what memory caches as far as it is whole blocks and the file system can. Not
+    /// durable before [`File::sync`].
+    ///
+    /// It is for much that nobody reads soon: the bytes are copied once less and drive nothing else out of memory, and what the
+    /// device refuses is an error here. The room is to be [preallocated](File::preallocate): a file that grows by such writes
+    /// is slow. Whoever reads or writes the same bytes at the same time sees either of both.
+    ///
+    /// After an error any part of the bytes may have been written.
+    pub fn write_blocks(&self, blocks: &Blocks) -> io::Result<()> {
+        self.content.write_blocks(blocks).map_err(|cause| self.failed("write", cause))
     }
 
     /// Writes bytes again that are there, past what memory caches, where the file system can: [`File::BLOCK_BYTES`] at a

@@ -4,6 +4,7 @@
 //! | Where | What |
 //! |---|---|
 //! | [`Disk`], [`File`] | the handles that everybody holds; paths are relative to one root and no symbolic link is followed |
+//! | [`Blocks`] | bytes gathered for a file, as a device takes them without a copy |
 //! | [`DirLock`] | one owner of a directory at a time; a dead owner's lock needs no removal |
 //! | [`Map`], [`Watch`] | a file's bytes without a system call each; a wake-up when another process writes a file |
 //! | [`Scheduling`], [`CoreWait`] | how soon the calling thread runs when the cores are busy, and how long it did not |
@@ -29,6 +30,7 @@
 #[cfg(not(target_os = "linux"))]
 compile_error!("host uses Linux system calls (openat2, renameat2, syncfs); no other system is supported yet");
 
+mod blocks;
 mod clock;
 mod disk;
 mod file;
@@ -44,6 +46,7 @@ pub mod sim;
 mod threads;
 mod watch;
 
+pub use blocks::Blocks;
 pub use clock::{Clock, TimeSource};
 pub use disk::{Disk, Entry, Kind, Space, Stat, lacks_handles};
 pub use file::File;

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::blocks::Blocks;
 use crate::disk::{Entry, Space, Stat};
 use crate::lock::LockError;
 
@@ -31,6 +32,8 @@ pub(crate) trait Media: fmt::Debug + Send + Sync {
 pub(crate) trait Content: fmt::Debug + Send + Sync {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Writes whole blocks past the cache where that is possible, and the rest as any bytes.
+    fn write_blocks(&self, blocks: &Blocks) -> io::Result<()>;
     /// Writes whole blocks past the cache, where that is possible.
     fn rewrite_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     fn len(&self) -> io::Result<u64>;

@@ -28,7 +28,9 @@ fn stage(staging: &Staging, segments: u64) {
     for index in 0..segments {
         let len = segment_len(index, LEN);
         let bytes = vec![7; usize::try_from(len).unwrap()];
-        staging.write(0, &bytes, index * (1 << 20)).unwrap();
+        let mut gathered = Blocks::new(bytes.len(), index * (1 << 20));
+        assert_eq!(gathered.take(&bytes), bytes.len());
+        staging.write(0, &gathered, Way::Device).unwrap();
         let mut hasher = SegmentHasher::new(index, LEN);
         hasher.update(&bytes);
         staging.segment_done(0, index, len, &hasher.finish().unwrap()).unwrap();

@@ -5,27 +5,45 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
 
 use rustix::fs::{
-    Advice, FallocateFlags, FileType, OFlags, fadvise, fallocate, fcntl_getfl, fcntl_setfl, fdatasync, fstat,
+    Advice, FallocateFlags, FileType, Mode, OFlags, fadvise, fallocate, fcntl_getfl, fcntl_setfl, fdatasync,
+    fstat, open,
 };
 use rustix::io::{Errno, retry_on_intr};
 
 use super::map::RealMap;
+use crate::blocks::{Blocks, into_block};
 use crate::disk::not_regular;
 use crate::file::File;
 use crate::media::{Content, Mapped};
 
 #[derive(Debug)]
-pub(super) struct RealFile(pub(super) fs::File);
+pub(super) struct RealFile {
+    file: fs::File,
+    /// The same file opened once more, for what goes past the cache; `None` inside where that cannot be. The flag belongs to what
+    /// was opened, and who reads or writes other bytes at the same time must not meet it.
+    direct: OnceLock<Option<fs::File>>,
+}
 
 impl Content for RealFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        self.0.read_at(buffer, offset)
+        self.file.read_at(buffer, offset)
     }
 
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn write_blocks(&self, blocks: &Blocks) -> io::Result<()> {
+        let begin = into_block(blocks.offset().wrapping_neg());
+        let (head, rest) = blocks.bytes().split_at_checked(begin).unwrap_or((blocks.bytes(), &[]));
+        let (whole, tail) = rest.split_at(rest.len() / File::BLOCK_BYTES * File::BLOCK_BYTES);
+        let whole_at = blocks.offset().saturating_add(head.len() as u64);
+        self.write_all_at(head, blocks.offset())?;
+        self.write_whole(whole, whole_at)?;
+        self.write_all_at(tail, whole_at.saturating_add(whole.len() as u64))
     }
 
     fn rewrite_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -41,33 +59,33 @@ impl Content for RealFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.file.metadata()?.len())
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.file.set_len(len)
     }
 
     fn preallocate(&self, len: u64) -> io::Result<()> {
         if len == 0 {
             return Ok(());
         }
-        match retry_on_intr(|| fallocate(&self.0, FallocateFlags::empty(), 0, len)) {
-            Err(Errno::OPNOTSUPP) if self.len()? < len => self.0.set_len(len),
+        match retry_on_intr(|| fallocate(&self.file, FallocateFlags::empty(), 0, len)) {
+            Err(Errno::OPNOTSUPP) if self.len()? < len => self.file.set_len(len),
             Err(Errno::OPNOTSUPP) => Ok(()),
             done => Ok(done?),
         }
     }
 
     fn sync(&self) -> io::Result<()> {
-        Ok(retry_on_intr(|| fdatasync(&self.0))?)
+        Ok(retry_on_intr(|| fdatasync(&self.file))?)
     }
 
     fn begin_sync(&self) -> io::Result<()> {
         // SAFETY: the call takes no memory of ours, and the descriptor is open as long as `self`.
         #[expect(unsafe_code, reason = "no crate that is used here offers the call")]
         let failed =
-            unsafe { libc::sync_file_range(self.0.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) } != 0;
+            unsafe { libc::sync_file_range(self.file.as_raw_fd(), 0, 0, libc::SYNC_FILE_RANGE_WRITE) } != 0;
         if !failed {
             return Ok(());
         }
@@ -81,15 +99,45 @@ impl Content for RealFile {
     }
 
     fn evict(&self) -> io::Result<()> {
-        Ok(fadvise(&self.0, 0, None, Advice::DontNeed)?)
+        Ok(fadvise(&self.file, 0, None, Advice::DontNeed)?)
     }
 
     fn map(&self, len: u64) -> io::Result<Option<Box<dyn Mapped>>> {
-        Ok(Some(Box::new(RealMap::new(&self.0, len)?)))
+        Ok(Some(Box::new(RealMap::new(&self.file, len)?)))
     }
 }
 
 impl RealFile {
+    pub(super) fn new(file: fs::File) -> RealFile {
+        RealFile { file, direct: OnceLock::new() }
+    }
+
+    /// Writes blocks, past the cache where the file system can.
+    fn write_whole(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let Some(direct) =
+            self.direct.get_or_init(|| self.open_direct()).as_ref().filter(|_| !bytes.is_empty())
+        else {
+            return self.write_all_at(bytes, offset);
+        };
+        match direct.write_all_at(bytes, offset) {
+            // It cannot after all, or not in blocks of this size.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.write_all_at(bytes, offset),
+            written => written,
+        }
+    }
+
+    /// By its descriptor and not by its name, which may belong to another file by now. Whatever the reason is for which this
+    /// fails, a limit on open files among them, the bytes can go through the cache.
+    fn open_direct(&self) -> Option<fs::File> {
+        // Opening it anew would give a right that the file was not opened with.
+        if !fcntl_getfl(&self.file).ok()?.contains(OFlags::RDWR) {
+            return None;
+        }
+        let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
+        let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+        retry_on_intr(|| open(&own, flags, Mode::empty())).ok().map(fs::File::from)
+    }
+
     fn write_past_cache(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         // The system wants blocks, also in memory.
         let mut buffer = vec![0; bytes.len().saturating_add(File::BLOCK_BYTES)];
@@ -97,10 +145,10 @@ impl RealFile {
         let aligned = start.checked_add(bytes.len()).and_then(|end| buffer.get_mut(start..end));
         let aligned = aligned.ok_or(io::ErrorKind::InvalidInput)?;
         aligned.copy_from_slice(bytes);
-        let flags = fcntl_getfl(&self.0)?;
-        fcntl_setfl(&self.0, flags | OFlags::DIRECT)?;
-        let written = self.0.write_all_at(aligned, offset);
-        fcntl_setfl(&self.0, flags)?;
+        let flags = fcntl_getfl(&self.file)?;
+        fcntl_setfl(&self.file, flags | OFlags::DIRECT)?;
+        let written = self.file.write_all_at(aligned, offset);
+        fcntl_setfl(&self.file, flags)?;
         written
     }
 }

@@ -118,7 +118,7 @@ impl Media for Real {
         let fd = self.beneath.open_at(path, access | OFlags::NONBLOCK | OFlags::NOCTTY, mode)?;
         // What was made just now is a regular file.
         let file = if how == Open::Create { fs::File::from(fd) } else { regular(fd)? };
-        Ok(Arc::new(RealFile(file)))
+        Ok(Arc::new(RealFile::new(file)))
     }
 
     fn rename(&self, from: &Path, to: &Path, onto: Onto) -> io::Result<()> {

@@ -15,6 +15,7 @@ use super::content::PAGE_BYTES;
 use super::fault::Verdict;
 use super::names::FileId;
 use super::state::State;
+use crate::blocks::Blocks;
 use crate::disk::{Entry, Space, Stat};
 use crate::lock::LockError;
 use crate::media::{Content, Held, HeldLock, Mapped, Media, Onto, Open, Watching};
@@ -223,6 +224,10 @@ impl Content for SimFile {
             state.file(self.id)?.write(bytes, offset);
             Ok(())
         })
+    }
+
+    fn write_blocks(&self, blocks: &Blocks) -> io::Result<()> {
+        self.write_all_at(blocks.bytes(), blocks.offset())
     }
 
     fn rewrite_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {

@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use host::sim::SimDisk;
-use host::{Disk, Entry, File, Kind, LockError, is_unpublished};
+use host::{Blocks, Disk, Entry, File, Kind, LockError, is_unpublished};
 
 use crate::tree::{bytes, content, put, tree};
 
@@ -31,6 +31,7 @@ on_both_disks! {
     a_file_is_read_where_it_was_written
     a_file_grows_with_zeros_and_is_cut
     a_preallocated_file_is_never_cut
+    gathered_bytes_come_to_their_place_wherever_in_a_block_that_is
     blocks_that_are_written_again_are_as_they_were_and_the_file_goes_on
     a_file_opened_to_read_is_not_written
     a_handle_outlives_the_name_of_its_file
@@ -166,6 +167,41 @@ fn a_preallocated_file_is_never_cut(disk: &Disk) {
     assert_eq!(content(&file), b"12345\0\0");
 }
 
+fn gathered_bytes_come_to_their_place_wherever_in_a_block_that_is(disk: &Disk) {
+    const BLOCK: usize = File::BLOCK_BYTES;
+    for (offset, len) in [
+        (0, 3 * BLOCK),
+        (BLOCK, 2 * BLOCK),
+        (BLOCK, 2 * BLOCK + 7),
+        (BLOCK + 5, 3),
+        (BLOCK - 5, BLOCK + 10),
+        (3 * BLOCK - 1, 1),
+        (1, 3 * BLOCK),
+        (7, 0),
+        (4 * BLOCK, BLOCK + 1),
+    ] {
+        let file = put(disk, format!("{offset}-{len}"), &[7; 4 * BLOCK]);
+        let mut wanted = vec![7; 4 * BLOCK];
+        let gathered: Vec<u8> = (0..len).map(|at| u8::try_from(at % 251).unwrap()).collect();
+        let mut blocks = Blocks::new(len, offset as u64);
+        let mut rest = gathered.as_slice();
+        while !rest.is_empty() {
+            rest = &rest[blocks.take(&rest[..rest.len().min(1_000)])..];
+            if blocks.is_full() {
+                file.write_blocks(&blocks).unwrap();
+                blocks.restart(blocks.offset() + blocks.len() as u64);
+            }
+        }
+        // What memory has of the bytes around must not come over them, nor they over it.
+        file.write_blocks(&blocks).unwrap();
+        file.write_all_at(&[9], 2).unwrap();
+        wanted.resize(wanted.len().max(offset + len), 0);
+        wanted[offset..offset + len].copy_from_slice(&gathered);
+        wanted[2] = 9;
+        assert_eq!(content(&file), wanted, "{len} bytes at {offset}");
+    }
+}
+
 fn blocks_that_are_written_again_are_as_they_were_and_the_file_goes_on(disk: &Disk) {
     let file = put(disk, "file", &[7; 3 * File::BLOCK_BYTES]);
     file.rewrite_at(&[8; 2 * File::BLOCK_BYTES], File::BLOCK_BYTES as u64).unwrap();
@@ -183,6 +219,9 @@ fn a_file_opened_to_read_is_not_written(disk: &Disk) {
     assert!(file.write_all_at(b"new", 0).is_err());
     assert!(file.set_len(0).is_err());
     assert!(file.preallocate(10).is_err());
+    let mut blocks = Blocks::new(File::BLOCK_BYTES, 0);
+    blocks.take(&[1; File::BLOCK_BYTES]);
+    assert!(file.write_blocks(&blocks).is_err());
     assert_eq!(content(&file), b"old");
     disk.edit_file(path("file")).unwrap().write_all_at(b"new", 0).unwrap();
     assert_eq!(content(&file), b"new");

@@ -3,12 +3,13 @@
 #![expect(clippy::disallowed_methods, reason = "the trees under test are planted behind the disk's back")]
 
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{BufRead, BufReader, ErrorKind, IoSliceMut, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use host::{Disk, Kind, LockError};
+use host::{Blocks, Disk, File, Kind, LockError};
+use rustix::io::{Errno, ReadWriteFlags, preadv2};
 
 use crate::tree::bytes;
 
@@ -213,4 +214,37 @@ fn a_lock_file_with_rubbish_names_nobody() {
         assert!(matches!(disk.lock(path("LOCK")), Err(LockError::Held { pid: None })));
     }
     drop(lock);
+}
+
+#[test]
+fn whole_blocks_that_were_gathered_are_not_kept_in_memory() {
+    let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let disk = Disk::open(root.path()).unwrap();
+    let system = disk.file_system().unwrap();
+    if !["ext4", "xfs"].contains(&system) {
+        return eprintln!(
+            "SKIPPED: {system} may keep in memory what is written past it: this asks ext4 or xfs"
+        );
+    }
+    let file = disk.create_file(path("file")).unwrap();
+    file.preallocate(9 * File::BLOCK_BYTES as u64).unwrap();
+    let mut blocks = Blocks::new(8 * File::BLOCK_BYTES, 100);
+    blocks.take(&vec![7; 8 * File::BLOCK_BYTES]);
+    file.write_blocks(&blocks).unwrap();
+    let opened = fs::File::open(root.path().join("file")).unwrap();
+    let cached = |block: usize| {
+        let mut buffer = [0; 1];
+        let place = &mut [IoSliceMut::new(&mut buffer)];
+        preadv2(&opened, place, (block * File::BLOCK_BYTES) as u64, ReadWriteFlags::NOWAIT)
+            != Err(Errno::AGAIN)
+    };
+    // In order of falling offsets: a read brings what follows it into memory.
+    let found: Vec<bool> = (0..8).rev().map(cached).collect();
+    assert_eq!(
+        found,
+        [false, false, false, false, false, false, false, true],
+        "only the first is no whole block"
+    );
+    file.sync().unwrap();
+    assert!(bytes(&disk, "file")[100..8 * File::BLOCK_BYTES].iter().all(|&byte| byte == 7));
 }
