@@ -12,9 +12,9 @@ use std::time::Duration;
 use data_manager::data_chunk::{ChunkId, DataChunkRef, hex_id};
 use data_manager::data_manager::{DataManagerImpl, Parts};
 use data_manager::event::{Event, Watch};
-use data_manager::options::{Mirror, Options};
+use data_manager::options::Mirror;
 use fixture::faults::{Case, damages, refusals};
-use fixture::scripted::{Manner, Scripted, bytes_of, ready};
+use fixture::scripted::{Manner, Scripted, bytes_of, options, ready};
 use fixture::{PATIENCE, Said, Stock, World, assert_nothing_wrong, stocked, wide_id};
 use origin::{Link, Plan, Site};
 use sha2::Digest;
@@ -252,9 +252,7 @@ fn with_mirror_and_starts(seed: u64, chunks: u32) {
 async fn files_that_come_damaged_at_the_same_moment_are_all_fetched_again() {
     let dir = tempfile::tempdir().unwrap();
     let source = Scripted::new();
-    let mut options = Options::new(dir.path());
-    options.limits.free_bytes_min = 0;
-    let hold = source.open(options);
+    let hold = source.open(options(&dir));
     let mut watch = hold.watch();
     let mut chunk = source.chunk("host", 1, Manner::WrongOnce);
     for (number, said) in [(2, "blake3"), (3, "sha256"), (4, "blake3")] {

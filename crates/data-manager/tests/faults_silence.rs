@@ -18,8 +18,7 @@ use data_manager::data_source::{
     Body, BoxFuture, DataSource, FetchRequest, FetchResponse, SourceError, SourceErrorKind,
 };
 use data_manager::event::Event;
-use data_manager::options::{Mirror, Options};
-use fixture::scripted::{Manner, Scripted, bytes_of, event, ready};
+use fixture::scripted::{Manner, Scripted, bytes_of, event, options, options_with_mirror, ready};
 use fixture::wide_id;
 use futures_util::stream;
 use tokio::runtime::Handle;
@@ -29,12 +28,6 @@ const GOOD: std::ops::Range<u32> = 1_000..1_100;
 
 fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
-}
-
-fn options(dir: &tempfile::TempDir) -> Options {
-    let mut options = Options::new(dir.path());
-    options.limits.free_bytes_min = 0;
-    options
 }
 
 /// Asks for 300 chunks that are answered in this manner, and then for 100 good ones, all of one host; returns when the good
@@ -243,10 +236,7 @@ async fn a_mirror_that_is_silent_again_and_again_is_asked_beside_for_three_perce
     const LEN: usize = 512 << 10;
     let dir = tempfile::tempdir().unwrap();
     let source = Scripted::new();
-    let mut options = options(&dir);
-    options.mirrors =
-        vec![Mirror { prefix: "sim://host/".to_string(), others: vec!["sim://mirror/".to_string()] }];
-    let hold = source.open(options);
+    let hold = source.open(options_with_mirror(&dir));
     let mut watch = hold.watch();
     for round in 0..60 {
         for number in [2 * round, 2 * round + 1] {
@@ -271,10 +261,7 @@ async fn a_mirror_that_is_silent_again_and_again_is_asked_beside_for_three_perce
 async fn a_silent_source_is_left_for_its_mirror_and_then_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let source = Scripted::new();
-    let mut options = options(&dir);
-    options.mirrors =
-        vec![Mirror { prefix: "sim://host/".to_string(), others: vec!["sim://mirror/".to_string()] }];
-    let hold = source.open(options);
+    let hold = source.open(options_with_mirror(&dir));
     let mut watch = hold.watch();
     for number in 0..100 {
         hold.download_chunk(source.chunk("host", number, Manner::Silent)).unwrap();

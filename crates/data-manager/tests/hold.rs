@@ -12,7 +12,7 @@ use data_manager::data_manager::{DataManagerImpl, Parts};
 use data_manager::error::ErrorKind;
 use data_manager::event::Event;
 use data_manager::options::{DataDir, Options};
-use fixture::scripted::{Manner, Scripted, ready};
+use fixture::scripted::{Manner, Scripted, options, ready};
 use fixture::{DATASET, PATIENCE, World, expect_event, files, id, is_whole, wide_id};
 
 #[test]
@@ -220,9 +220,7 @@ fn a_chunk_that_lies_in_two_directories_is_one_and_goes_from_both() {
 async fn the_age_of_a_pin_is_right_where_nothing_else_happens() {
     let dir = tempfile::tempdir().unwrap();
     let source = Scripted::new();
-    let mut options = Options::new(dir.path());
-    options.limits.free_bytes_min = 0;
-    let hold = source.open(options);
+    let hold = source.open(options(&dir));
     let mut watch = hold.watch();
     hold.download_chunk(source.chunk("host", 1, Manner::Good)).unwrap();
     ready(&mut watch, [wide_id(1)]).await;
