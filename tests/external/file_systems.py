@@ -29,18 +29,18 @@ class LoopFileSystem:
     """A file system in a sparse file."""
 
     def __init__(self, place, kind, bytes):
-        self.kind, self.mount_point, self._image = kind, place / "mount", place / "image"
+        self.kind, self.mount_point, self.image = kind, place / "mount", place / "image"
         self.mount_point.mkdir()
         self.is_mounted = False
-        with open(self._image, "wb") as image:
+        with open(self.image, "wb") as image:
             image.truncate(bytes)
-        made = run(*MAKE[kind], str(self._image))
+        made = run(*MAKE[kind], str(self.image))
         if made.returncode != 0:
             raise OSError(f"{MAKE[kind][0]} failed: {made.stderr}")
         self.mount()
 
     def mount(self):
-        done = run("mount", "-o", "loop", "-t", self.kind, str(self._image), str(self.mount_point))
+        done = run("mount", "-o", "loop", "-t", self.kind, str(self.image), str(self.mount_point))
         if done.returncode != 0:
             raise OSError(f"a loop mount failed: {done.stderr}")
         self.is_mounted = True
@@ -99,7 +99,7 @@ class LoopFileSystem:
     def close(self):
         if self.is_mounted:
             self.unmount()
-        self._image.unlink(missing_ok=True)
+        self.image.unlink(missing_ok=True)
 
 
 def missing_tool(kind):

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use host::Disk;
+use host::{Blocks, File};
 use tokio::sync::{oneshot, watch};
 use url::Url;
 
@@ -25,9 +25,6 @@ use crate::scan::{self, Seen, Walk};
 
 /// Directories looked at without a pause for other work.
 const STEP_DIRECTORIES: usize = 64;
-
-/// Bytes read at once while hashing.
-const READ_BYTES: usize = 256 << 10;
 
 /// Which chunks to verify, how closely, and how fast.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -361,13 +358,12 @@ async fn verify_chunk(
     let manifest = shared.pool.blocking(|| source.manifest(&record))?;
     let path = chunk_path(&record);
     for file in &manifest.files {
+        let opened = shared.pool.blocking(|| source.disk().open_file(&path.join(&file.name)))?;
         let mut values = Vec::new();
         for segment in 0..segment_count(file.size) {
             let bytes = segment_len(segment, file.size);
             reading.rate.pass(bytes).await;
-            let value =
-                shared.pool.blocking(|| hash(source.disk(), &path.join(&file.name), segment, file.size));
-            values.push(value?);
+            values.push(shared.pool.blocking(|| hash(&opened, segment, file.size))?);
             found.bytes += bytes;
             reading.progress.send_modify(|progress| progress.bytes_done += bytes);
             tokio::task::yield_now().await;
@@ -381,18 +377,12 @@ async fn verify_chunk(
     Ok(())
 }
 
-fn hash(disk: &Disk, path: &Path, segment: u64, file_len: u64) -> io::Result<[u8; 32]> {
-    let file = disk.open_file(path)?;
+/// Hashes what the device has: what memory caches is what was written, and says nothing of it.
+fn hash(file: &File, segment: u64, file_len: u64) -> io::Result<[u8; 32]> {
+    let wanted = usize::try_from(segment_len(segment, file_len)).unwrap_or_default();
+    let mut blocks = Blocks::new(wanted, segment * SEGMENT_BYTES);
+    file.read_blocks(&mut blocks)?;
     let mut hasher = SegmentHasher::new(segment, file_len);
-    let mut position = segment * SEGMENT_BYTES;
-    let end = position + segment_len(segment, file_len);
-    let mut buffer = vec![0; READ_BYTES];
-    while position < end {
-        let wanted = usize::try_from(end - position).unwrap_or(usize::MAX).min(READ_BYTES);
-        let piece = buffer.get_mut(..wanted).unwrap_or_default();
-        file.read_exact_at(piece, position)?;
-        hasher.update(piece);
-        position += u64::try_from(wanted).unwrap_or(u64::MAX);
-    }
+    hasher.update(blocks.bytes());
     hasher.finish().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "the segment is not whole"))
 }

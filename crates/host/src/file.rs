@@ -39,6 +39,23 @@ impl File {
         }
     }
 
+    /// Fills `blocks` from its offset on with what the device has, past what memory caches as far as the file system can; the end of
+    /// the file may come first.
+    ///
+    /// It is for looking whether the device still has what was written, and for reading much without driving anything else out
+    /// of memory.
+    pub fn read_blocks(&self, blocks: &mut Blocks) -> io::Result<()> {
+        let read = blocks.fill(|room, offset| {
+            loop {
+                match self.content.read_past_cache(room, offset) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    done => return done,
+                }
+            }
+        });
+        read.map_err(|cause| self.failed("read", cause))
+    }
+
     /// Fills the buffer from `offset`. A file that ends before is `UnexpectedEof`.
     pub fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         let wanted = buffer.len();

@@ -31,6 +31,8 @@ pub(crate) trait Media: fmt::Debug + Send + Sync {
 /// The bytes of one open file.
 pub(crate) trait Content: fmt::Debug + Send + Sync {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Reads past the cache, where that is possible.
+    fn read_past_cache(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Writes whole blocks past the cache where that is possible, and the rest as any bytes.
     fn write_blocks(&self, blocks: &Blocks) -> io::Result<()>;

@@ -32,6 +32,15 @@ impl Content for RealFile {
         self.file.read_at(buffer, offset)
     }
 
+    fn read_past_cache(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let Some(direct) = self.direct() else { return self.read_at(buffer, offset) };
+        match direct.read_at(buffer, offset) {
+            // It cannot after all, or not from the midst of a block.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.read_at(buffer, offset),
+            read => read,
+        }
+    }
+
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         self.file.write_all_at(bytes, offset)
     }
@@ -114,9 +123,7 @@ impl RealFile {
 
     /// Writes blocks, past the cache where the file system can.
     fn write_whole(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let Some(direct) =
-            self.direct.get_or_init(|| self.open_direct()).as_ref().filter(|_| !bytes.is_empty())
-        else {
+        let Some(direct) = self.direct().filter(|_| !bytes.is_empty()) else {
             return self.write_all_at(bytes, offset);
         };
         match direct.write_all_at(bytes, offset) {
@@ -126,15 +133,17 @@ impl RealFile {
         }
     }
 
+    fn direct(&self) -> Option<&fs::File> {
+        self.direct.get_or_init(|| self.open_direct()).as_ref()
+    }
+
     /// By its descriptor and not by its name, which may belong to another file by now. Whatever the reason is for which this
     /// fails, a limit on open files among them, the bytes can go through the cache.
     fn open_direct(&self) -> Option<fs::File> {
-        // Opening it anew would give a right that the file was not opened with.
-        if !fcntl_getfl(&self.file).ok()?.contains(OFlags::RDWR) {
-            return None;
-        }
         let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
-        let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+        // Opening it anew must give no right that the file was not opened with.
+        let access = fcntl_getfl(&self.file).ok()?.intersection(OFlags::RWMODE);
+        let flags = access | OFlags::DIRECT | OFlags::CLOEXEC;
         retry_on_intr(|| open(&own, flags, Mode::empty())).ok().map(fs::File::from)
     }
 

@@ -214,6 +214,10 @@ impl Content for SimFile {
         self.media.call(what, |state| Ok(state.file(self.id)?.live.read(buffer, offset)))
     }
 
+    fn read_past_cache(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.read_at(buffer, offset)
+    }
+
     fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let end = offset.saturating_add(bytes.len() as u64);
         self.edit(format_args!("write {} +{} {}", self.id.0, offset, bytes.len()), end, |state| {

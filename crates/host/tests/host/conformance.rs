@@ -32,6 +32,7 @@ on_both_disks! {
     a_file_grows_with_zeros_and_is_cut
     a_preallocated_file_is_never_cut
     gathered_bytes_come_to_their_place_wherever_in_a_block_that_is
+    blocks_are_read_as_they_were_written_up_to_the_end_of_the_file
     blocks_that_are_written_again_are_as_they_were_and_the_file_goes_on
     a_file_opened_to_read_is_not_written
     a_handle_outlives_the_name_of_its_file
@@ -200,6 +201,28 @@ fn gathered_bytes_come_to_their_place_wherever_in_a_block_that_is(disk: &Disk) {
         wanted[2] = 9;
         assert_eq!(content(&file), wanted, "{len} bytes at {offset}");
     }
+}
+
+fn blocks_are_read_as_they_were_written_up_to_the_end_of_the_file(disk: &Disk) {
+    const BLOCK: usize = File::BLOCK_BYTES;
+    let wanted: Vec<u8> = (0..3 * BLOCK + 100).map(|at| u8::try_from(at % 251).unwrap()).collect();
+    put(disk, "file", &wanted);
+    let file = disk.open_file(path("file")).unwrap();
+    for (offset, len, read_to) in [
+        (0, BLOCK, BLOCK),
+        (BLOCK, 2 * BLOCK, 3 * BLOCK),
+        (0, 4 * BLOCK, 3 * BLOCK + 100),
+        (3 * BLOCK, 100, 3 * BLOCK + 100),
+        (BLOCK + 7, 1, 2 * BLOCK),
+        (3 * BLOCK + 100, 1, 3 * BLOCK + 100),
+    ] {
+        let mut blocks = Blocks::new(len, offset as u64);
+        file.read_blocks(&mut blocks).unwrap();
+        assert!(blocks.bytes() == &wanted[offset..read_to], "{len} bytes at {offset}");
+    }
+    let mut behind = Blocks::new(1, 5 * BLOCK as u64);
+    file.read_blocks(&mut behind).unwrap();
+    assert!(behind.is_empty());
 }
 
 fn blocks_that_are_written_again_are_as_they_were_and_the_file_goes_on(disk: &Disk) {

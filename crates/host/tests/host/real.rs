@@ -217,7 +217,7 @@ fn a_lock_file_with_rubbish_names_nobody() {
 }
 
 #[test]
-fn whole_blocks_that_were_gathered_are_not_kept_in_memory() {
+fn whole_blocks_are_written_and_read_without_being_kept_in_memory() {
     let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let disk = Disk::open(root.path()).unwrap();
     let system = disk.file_system().unwrap();
@@ -246,5 +246,10 @@ fn whole_blocks_that_were_gathered_are_not_kept_in_memory() {
         "only the first is no whole block"
     );
     file.sync().unwrap();
+    file.evict().unwrap();
+    let mut read = Blocks::new(8 * File::BLOCK_BYTES, 0);
+    disk.open_file(path("file")).unwrap().read_blocks(&mut read).unwrap();
+    assert!(read.bytes()[100..].iter().all(|&byte| byte == 7));
+    assert!(!(0..8).rev().any(cached), "what was read is in memory");
     assert!(bytes(&disk, "file")[100..8 * File::BLOCK_BYTES].iter().all(|&byte| byte == 7));
 }
