@@ -105,14 +105,15 @@ impl TasksManager {
         *self.main.lock().unwrap_or_else(PoisonError::into_inner) = Some(main);
     }
 
-    /// Runs a future in the pool until it ends or the hold is closed.
+    /// Runs a future in the pool until it ends or the hold is closed. It comes as far as its first wait even when that is at once:
+    /// of a program that only starts and ends, again and again, nothing would ever be done otherwise.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let stop = self.stop.clone();
         let task = async move {
             tokio::select! {
                 biased;
-                () = stop.cancelled() => {}
                 () = task => {}
+                () = stop.cancelled() => {}
             }
         };
         let mut extras = self.extras.lock().unwrap_or_else(PoisonError::into_inner);

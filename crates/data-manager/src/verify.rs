@@ -127,6 +127,8 @@ pub(crate) async fn settle(shared: Arc<Shared>, source: Arc<LocalDataSource>) {
     if let Err(error) = shared.pool.blocking(|| source.empty_trash()) {
         tracing::warn!(%error, "the trash could not be emptied; the next start tries again");
     }
+    // Who closes the hold at once waits for no more than that.
+    tokio::task::yield_now().await;
     find_missing(&shared, &source).await;
     if let Err(error) = find_unknown(&shared, &source).await {
         tracing::warn!(%error, "the data directory could not be walked to its end");

@@ -235,6 +235,18 @@ async fn the_age_of_a_pin_is_right_where_nothing_else_happens() {
     hold.close_in_task().await;
 }
 
+/// A program that only looks, and ends, may be all that ever opens the hold.
+#[tokio::test(start_paused = true)]
+async fn a_start_that_ends_at_once_empties_the_trash() {
+    let dir = tempfile::tempdir().unwrap();
+    let left = dir.path().join(".trash").join(format!("0x{}-1", "ab".repeat(32)));
+    std::fs::create_dir_all(&left).unwrap();
+    std::fs::write(left.join("a.parquet"), "left by a kill").unwrap();
+    let hold = Scripted::new().open(options(&dir));
+    hold.close_in_task().await;
+    assert!(!left.exists());
+}
+
 /// A chunk of the blocks of chunk 1.
 fn rival(world: &World, number: u8) -> DataChunk {
     DataChunk { block_range: world.chunk(1).block_range, ..world.chunk(number) }
