@@ -13,11 +13,16 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, retry_on_intr};
 
+use super::file_system_of;
 use super::map::RealMap;
 use crate::blocks::{Blocks, into_block};
 use crate::disk::not_regular;
 use crate::file::File;
 use crate::media::{Content, Mapped};
+
+/// File systems that are known to keep what goes past the cache and what goes through it as one, and to gain by it. Those over
+/// a network or another file system need not.
+const DIRECT_SYSTEMS: [&str; 4] = ["ext4", "xfs", "btrfs", "f2fs"];
 
 #[derive(Debug)]
 pub(super) struct RealFile {
@@ -140,6 +145,9 @@ impl RealFile {
     /// By its descriptor and not by its name, which may belong to another file by now. Whatever the reason is for which this
     /// fails, a limit on open files among them, the bytes can go through the cache.
     fn open_direct(&self) -> Option<fs::File> {
+        if !DIRECT_SYSTEMS.contains(&file_system_of(&self.file).ok()?) {
+            return None;
+        }
         let own = format!("/proc/self/fd/{}", self.file.as_raw_fd());
         // Opening it anew must give no right that the file was not opened with.
         let access = fcntl_getfl(&self.file).ok()?.intersection(OFlags::RWMODE);

@@ -52,6 +52,12 @@ const FILE_SYSTEMS: [(u64, &str); 10] = [
 
 const READ_DIR: OFlags = OFlags::DIRECTORY;
 
+/// What the file system of something open is called; "other" where it is none of ours.
+fn file_system_of(open: impl AsFd) -> io::Result<&'static str> {
+    let magic = u64::try_from(fstatfs(open)?.f_type).unwrap_or(0);
+    Ok(FILE_SYSTEMS.iter().find(|(known, _)| *known == magic).map_or("other", |(_, name)| name))
+}
+
 /// A process id in a lock file, in decimal digits and a line feed.
 const PID_BYTES_MAX: usize = 16;
 
@@ -167,8 +173,7 @@ impl Media for Real {
     }
 
     fn file_system(&self) -> io::Result<&'static str> {
-        let magic = u64::try_from(fstatfs(self.beneath.root())?.f_type).unwrap_or(0);
-        Ok(FILE_SYSTEMS.iter().find(|(known, _)| *known == magic).map_or("other", |(_, name)| name))
+        file_system_of(self.beneath.root())
     }
 
     fn lock(&self, path: &Path) -> Result<Held, LockError> {
