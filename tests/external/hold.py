@@ -15,6 +15,8 @@ import time
 RUN_SECONDS_MAX = 90
 WAIT_SECONDS_MAX = 30
 TABLES = ("blocks", "transactions", "logs")
+# Files of 1 MiB and more are written past the page cache.
+LONG_BYTES = 1 << 20
 
 
 def number_of(variable, default):
@@ -194,6 +196,12 @@ def descriptor(dataset, first, end, urls, salt=""):
         "block_range": {"start": first, "end": end},
         "files": urls,
     }
+
+
+def file_bytes(dice, most):
+    """Random bytes, up to so many; one of four is a long file, mostly of no whole number of blocks."""
+    length = dice.randint(1, most) if dice.random() < 0.75 else LONG_BYTES + dice.randint(0, LONG_BYTES)
+    return dice.randbytes(length)
 
 
 def write_descriptors(path, descriptors):

@@ -11,7 +11,7 @@ import signal
 
 import pytest
 
-from hold import Contents, Hold, descriptor, number_of, write_descriptors
+from hold import Contents, Hold, descriptor, file_bytes, number_of, write_descriptors
 from system_calls import numbered
 
 # So many kills of each command are tried; each makes some hundreds of calls.
@@ -39,7 +39,7 @@ class Scene:
         shutil.copytree(self.hold.data_dir, self.after)
 
     def _chunk(self, dice, index, files):
-        parts = {f"part{part}.parquet": dice.randbytes(dice.randint(1, FILE_BYTES_MAX)) for part in range(files)}
+        parts = {f"part{part}.parquet": file_bytes(dice, FILE_BYTES_MAX) for part in range(files)}
         urls = {name: self.origin.put(f"{index}/{name}", data) for name, data in parts.items()}
         one = descriptor(DATASET, index, index + 1, urls)
         for name, data in parts.items():

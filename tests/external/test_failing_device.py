@@ -8,7 +8,7 @@ import errno
 
 import pytest
 
-from hold import Contents, Hold, descriptor, number_of, write_descriptors
+from hold import Contents, Hold, descriptor, file_bytes, number_of, write_descriptors
 from log_program import LogProgram, check_prefix, ids_in
 from recorded_disk import CrashImage, copy, recorded_disk
 
@@ -112,7 +112,7 @@ def check(log, printed, offered):
 def test_chunks_on_a_device_that_fails_are_not_listed_unless_they_are_whole(binary, disk, origin, place, dice):
     contents, descriptors = Contents(), []
     for index in range(CHUNKS):
-        data = dice.randbytes(dice.randint(1, 1 << 18))
+        data = file_bytes(dice, 1 << 18)
         one = descriptor("failing", index, index + 1, {"blocks.parquet": origin.put(str(index), data)})
         contents.add(one["id"], "blocks.parquet", data)
         descriptors.append(one)

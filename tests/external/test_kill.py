@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from hold import Contents, descriptor, number_of, write_descriptors
+from hold import Contents, descriptor, file_bytes, number_of, write_descriptors
 
 KILLS = number_of("LOGHOLD_KILLS", 20)
 CHUNKS, FILE_BYTES_MAX = 12, 1 << 20
@@ -23,7 +23,7 @@ def serve(origin, dice, chunks=CHUNKS):
     """Chunks of one to three files of random bytes and lengths."""
     descriptors, contents = [], Contents()
     for index in range(chunks):
-        parts = {f"part{part}.parquet": dice.randbytes(dice.randint(1, FILE_BYTES_MAX)) for part in range(dice.randint(1, 3))}
+        parts = {f"part{part}.parquet": file_bytes(dice, FILE_BYTES_MAX) for part in range(dice.randint(1, 3))}
         urls = {name: origin.put(f"{index}/{name}", data) for name, data in parts.items()}
         one = descriptor("kills", index, index + 1, urls)
         for name, data in parts.items():

@@ -6,7 +6,7 @@ Refuses to count what was reported after the cut: a sync in flight at that momen
 import pytest
 
 from file_systems import FLUSH_JOURNAL, FLUSH_NOTHING, loop_file_system
-from hold import Contents, Hold, descriptor, number_of, until, write_descriptors
+from hold import Contents, Hold, descriptor, file_bytes, number_of, until, write_descriptors
 
 CUTS = number_of("LOGHOLD_CUTS", 3)
 CHUNKS = 16
@@ -26,7 +26,7 @@ def serve(origin, dice):
     for index in range(CHUNKS):
         urls = {}
         for name in ("blocks.parquet", "logs.parquet"):
-            data = dice.randbytes(dice.randint(1, 1 << 18))
+            data = file_bytes(dice, 1 << 18)
             urls[name] = origin.put(f"{index}/{name}", data)
         one = descriptor("cuts", index, index + 1, urls)
         for name in urls:
