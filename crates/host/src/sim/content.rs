@@ -71,6 +71,14 @@ impl Content {
         }
     }
 
+    /// Has one page as another image has it.
+    pub(super) fn take_page(&mut self, page: u64, from: &Content) {
+        match from.pages.get(&page) {
+            Some(bytes) => self.pages.insert(page, Arc::clone(bytes)),
+            None => self.pages.remove(&page),
+        };
+    }
+
     pub(super) fn set_len(&mut self, len: u64) {
         if len < self.len {
             drop(self.pages.split_off(&len.div_ceil(PAGE_BYTES)));

@@ -68,6 +68,9 @@ pub(super) struct FileState {
     pub(super) is_gone: bool,
 }
 
+/// The largest folio of Linux where pages have 4 KiB: 2 MiB.
+const FOLIO_PAGES: u64 = 512;
+
 /// Bytes page by page, with the number of the page and where they begin.
 fn pieces(bytes: &[u8], offset: u64) -> impl Iterator<Item = (u64, u64, &[u8])> {
     let (mut rest, mut at) = (bytes, offset);
@@ -110,12 +113,18 @@ impl FileState {
         }
     }
 
-    /// Writes past the memory, and so to the disk again what a failed sync has left there.
+    /// Writes past the memory, and so to the disk again what a failed sync has left there. As on Linux that takes whole folios out of
+    /// memory: what a failed sync has left beside the bytes is gone.
     pub(super) fn rewrite(&mut self, bytes: &[u8], offset: u64) {
+        let mut folios = BTreeSet::new();
         for (page, _, piece) in pieces(bytes, offset) {
             if piece.len() as u64 == PAGE_BYTES {
                 self.deaf.remove(&page);
+                folios.insert(page / FOLIO_PAGES);
             }
+        }
+        for page in self.deaf.iter().filter(|page| folios.contains(&(*page / FOLIO_PAGES))) {
+            self.live.take_page(*page, &self.durable);
         }
         self.write(bytes, offset);
     }

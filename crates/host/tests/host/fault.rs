@@ -114,6 +114,21 @@ fn what_a_failed_sync_has_left_in_memory_is_durable_when_it_was_written_again_pa
 }
 
 #[test]
+fn writing_past_memory_takes_out_of_it_what_a_failed_sync_has_left_beside() {
+    let sim = SimDisk::new(1);
+    let file = put(&sim.disk(), "file", &vec![1; 3 << 20]);
+    file.sync().unwrap();
+    file.write_all_at(&vec![2; 3 << 20], 0).unwrap();
+    sim.fail_sync_next();
+    file.sync().unwrap_err();
+    file.rewrite_at(&[2; File::BLOCK_BYTES], 0).unwrap();
+    let left = bytes(&sim.disk(), "file");
+    assert!(left[..4096].iter().all(|&byte| byte == 2), "what was written again");
+    assert!(left[4096..2 << 20].iter().all(|&byte| byte == 1), "its folio is read from the disk");
+    assert!(left[2 << 20..].iter().all(|&byte| byte == 2), "the next one is still in memory");
+}
+
+#[test]
 fn a_failed_directory_sync_loses_the_names_and_what_needs_them() {
     for seed in 0..SEEDS {
         let sim = SimDisk::new(seed);

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::parameters::Parameters;
 
 /// Bytes that are written at a time: larger writes are slower on some machines.
-pub(crate) const WRITE_BYTES: usize = 64 << 10;
+const WRITE_BYTES: usize = 64 << 10;
 
 /// The length of a file that is made because nothing was prepared: it is zeroed at once, so it is short.
 const SHORT_BYTES: u64 = 1 << 20;

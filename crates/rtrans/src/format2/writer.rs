@@ -8,7 +8,7 @@ use std::sync::Arc;
 use host::{Clock, Disk, File};
 
 use super::batch::{self, BatchHead, Stamp};
-use super::depot::{Chore, Depot, WRITE_BYTES, write_pieces};
+use super::depot::{Chore, Depot, write_pieces};
 use super::index_file::index_path;
 use super::recover::{self, Found};
 use super::segment::Segment;
@@ -22,6 +22,7 @@ use crate::outgoing::{BATCH_HEAD_BYTES, Outgoing};
 use crate::parameters::{Codec, Parameters};
 use crate::record::micros_of;
 use crate::recovery::Recovery;
+use crate::rewrite;
 use crate::tail_page::Tail;
 
 /// Room at the end of each file that only positions, marks and trims may use: they go on when the disk is full.
@@ -165,15 +166,12 @@ fn durable_in(found: &Found, segment: &Segment) -> u64 {
 /// have been that of an earlier start, which writes behind what is known to be durable.
 fn rewrite(file: &File, segment: &Segment, from: u64, to: u64) -> Result<(), Error> {
     let block = File::BLOCK_BYTES as u64;
-    let mut bytes = vec![0; WRITE_BYTES];
-    let mut at = from.min(to) / block * block;
+    let from = from.min(to) / block * block;
     let to = to.saturating_add(1).next_multiple_of(block).min(segment.map.len());
-    while at < to {
-        let len = usize::try_from(to.saturating_sub(at)).unwrap_or(WRITE_BYTES).min(WRITE_BYTES);
-        let piece = bytes.get_mut(..len).unwrap_or_default();
-        segment.map.read_exact_at(piece, at)?;
-        file.rewrite_at(piece, at)?;
-        at = at.saturating_add(len as u64);
+    for window in rewrite::windows(from..to) {
+        let mut bytes = vec![0; rewrite::bytes_in(&window)];
+        segment.map.read_exact_at(&mut bytes, window.start)?;
+        rewrite::write_again(file, &bytes, window.start)?;
     }
     Ok(())
 }

@@ -293,6 +293,32 @@ fn a_failed_sync_poisons_and_reads_go_on() {
     log.append(TypeNo(1), b"again").unwrap();
 }
 
+/// It is longer than what is written again at once, and a write past the memory takes more out of it than it writes.
+#[test]
+fn a_long_record_that_a_failed_sync_has_left_in_memory_is_whole_behind_the_next_start() {
+    let payload = vec![7; 300_000];
+    for format_no in [1, 2] {
+        let sim = SimDisk::new(31);
+        let parameters = if format_no == 1 { Parameters::format_1() } else { Parameters::format_2() };
+        let options = Options { parameters: Some(parameters), threads: Threads::None, ..Options::default() };
+        let open = || Log::open_on(&sim.disk(), &Clock::system(), options.clone()).unwrap();
+        let log = open();
+        log.append(TypeNo(1), b"kept").unwrap();
+        sim.fail_sync_next();
+        assert!(matches!(log.append(TypeNo(1), &payload), Err(Error::Poisoned(_))));
+        drop(log);
+        let log = open();
+        log.append(TypeNo(1), b"again").unwrap();
+        let before = ids(&log);
+        drop(log);
+        sim.crash();
+        let log = open();
+        assert_eq!(ids(&log), before, "format {format_no}");
+        let is_whole = |bytes: &[u8]| [b"kept", payload.as_slice(), b"again"].contains(&bytes);
+        assert!(log.scan(..).all(|record| is_whole(&record.unwrap().bytes)), "format {format_no}");
+    }
+}
+
 #[test]
 fn a_full_disk_refuses_appends_cleanly_and_takes_them_again() {
     let sim = SimDisk::new(7);
